@@ -1,0 +1,3 @@
+//! Who signs in, and how.
+
+pub mod token;

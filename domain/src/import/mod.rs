@@ -1,0 +1,6 @@
+//! Imports: a contact file becomes contacts, and every row has an outcome.
+
+pub mod decode;
+pub mod draft;
+pub mod google;
+pub mod table;

@@ -1,0 +1,187 @@
+//! For tests: databases of their own, on a real server.
+//!
+//! The server is named by `TEST_DATABASE_URL` (a role that may create databases and roles). The schema
+//! is migrated once for each version of it, into a template; a test's database is a copy.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use url::Url;
+
+use crate::config::Config;
+
+/// What test logins use as their password; they exist on test servers alone.
+const PASSWORD: &str = "only-for-tests";
+
+/// A migrated database of one test; dropped with the value.
+pub struct TestDatabase {
+    name: String,
+    admin: Url,
+}
+
+/// Which binary's login a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The API's.
+    Api,
+    /// The worker's.
+    Worker,
+}
+
+impl TestDatabase {
+    /// Copies the template, which the first caller makes.
+    ///
+    /// # Panics
+    /// When `TEST_DATABASE_URL` is not set, or the server refuses: there is no test without it.
+    pub async fn new() -> Self {
+        let admin = Url::parse(&variable("TEST_DATABASE_URL")).expect("TEST_DATABASE_URL is a URL");
+        let template = format!("crm_template_{}", fingerprint());
+        let name = format!("crm_test_{}", uuid::Uuid::now_v7().simple());
+        let mut connection = connect(&admin).await;
+        run(&mut connection, "SELECT pg_advisory_lock(7242)").await;
+        let known: Option<i32> =
+            sqlx::query_scalar("SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate")
+                .bind(&template)
+                .fetch_optional(&mut connection)
+                .await
+                .expect("the catalog answers");
+        if known.is_none() {
+            run(&mut connection, &format!("DROP DATABASE IF EXISTS {template}")).await;
+            run(&mut connection, &format!("CREATE DATABASE {template}")).await;
+            let url = with_database(&admin, &template);
+            migration::up(url.as_str(), "development")
+                .await
+                .expect("the migrations apply");
+            migration::login(url.as_str(), "api", "crm_test_api", PASSWORD)
+                .await
+                .expect("the API's login");
+            migration::login(url.as_str(), "worker", "crm_test_worker", PASSWORD)
+                .await
+                .expect("the worker's login");
+            run(
+                &mut connection,
+                &format!("ALTER DATABASE {template} IS_TEMPLATE true"),
+            )
+            .await;
+        }
+        run(
+            &mut connection,
+            &format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        )
+        .await;
+        connection.close().await.ok();
+        Self { name, admin }
+    }
+
+    /// The URL with the rights of the server's administrator, for looking at what no viewer may.
+    #[must_use]
+    pub fn admin_url(&self) -> Url {
+        with_database(&self.admin, &self.name)
+    }
+
+    /// The URL of a binary's login.
+    #[must_use]
+    pub fn url(&self, login: Login) -> Url {
+        let mut url = self.admin_url();
+        let user = match login {
+            Login::Api => "crm_test_api",
+            Login::Worker => "crm_test_worker",
+        };
+        url.set_username(user).expect("a user name");
+        url.set_password(Some(PASSWORD)).expect("a password");
+        url
+    }
+
+    /// The environment of a process that uses this database; Redis databases are shared between tests,
+    /// so keys are prefixed by nothing: limits are by account and address, which tests do not share.
+    #[must_use]
+    pub fn environment(&self, login: Login) -> HashMap<String, String> {
+        let pairs = [
+            ("APP_ENV", "development".to_owned()),
+            ("DATABASE_URL", self.url(login).into()),
+            ("DATABASE_POOL", "8".to_owned()),
+            ("REDIS_URL", variable("TEST_REDIS_URL")),
+            (
+                "ROOT_KEYS",
+                "test:q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=".to_owned(),
+            ),
+            ("PUBLIC_URL", "http://localhost:8080".to_owned()),
+            ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
+            ("LOG", "warn".to_owned()),
+        ];
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The same as a configuration, with `extra` set besides.
+    ///
+    /// # Panics
+    /// When the settings do not make a configuration.
+    #[must_use]
+    pub fn config(&self, login: Login, extra: &[(&str, &str)]) -> Config {
+        let mut settings = self.environment(login);
+        settings.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        Config::read(|name| settings.get(name).cloned()).expect("sound settings")
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (name, admin) = (self.name.clone(), self.admin.clone());
+        let done = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let mut connection = connect(&admin).await;
+                run(
+                    &mut connection,
+                    &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+                )
+                .await;
+            });
+        });
+        done.join().ok();
+    }
+}
+
+fn variable(name: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests are told where the servers are")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+fn with_database(url: &Url, database: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(database);
+    url
+}
+
+async fn connect(url: &Url) -> PgConnection {
+    let options: PgConnectOptions = url.as_str().parse().expect("a database URL");
+    options.connect().await.expect("the test server answers")
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .expect("an administrator's statement");
+}
+
+/// Changes with every change of the schema.
+fn fingerprint() -> String {
+    use std::fmt::Write;
+    let mut hex = String::new();
+    for byte in &crate::crypto::sha256(migration::SOURCES.concat().as_bytes())[..8] {
+        write!(hex, "{byte:02x}").ok();
+    }
+    hex
+}

@@ -1,0 +1,71 @@
+//! Who asks. Every way to data takes a viewer, and a viewer is made from nothing that a request says
+//! of itself: only from a verified access token or from the metadata that the database wrote to a job.
+
+use uuid::Uuid;
+
+use crate::identity::token::AccessToken;
+
+/// Who asks, and whose rows they see.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    owner: Uuid,
+    user: Uuid,
+    via: Via,
+}
+
+/// By what the viewer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A person's session, checked again whenever a transaction opens.
+    Session(Uuid),
+    /// A job that the user's own action enqueued; its changes belong to that action's batch.
+    Job(Uuid),
+}
+
+impl Viewer {
+    /// The viewer of a verified access token. For the HTTP guard alone.
+    #[must_use]
+    pub fn from_access_token(token: &AccessToken) -> Self {
+        Self {
+            owner: token.owner,
+            user: token.user,
+            via: Via::Session(token.session),
+        }
+    }
+
+    /// The viewer of a job, from the metadata that `enqueue_job` wrote. For the worker's wrapper alone.
+    #[must_use]
+    pub fn from_job(owner: Uuid, user: Uuid, batch: Uuid) -> Self {
+        Self {
+            owner,
+            user,
+            via: Via::Job(batch),
+        }
+    }
+
+    /// Whose rows they see.
+    #[must_use]
+    pub fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// Who they are.
+    #[must_use]
+    pub fn user(&self) -> Uuid {
+        self.user
+    }
+
+    /// By what they came.
+    #[must_use]
+    pub fn via(&self) -> Via {
+        self.via
+    }
+
+    /// What the journal writes down as the one who did it.
+    pub(crate) fn actor(&self) -> String {
+        match self.via {
+            Via::Session(session) => format!("session:{session}"),
+            Via::Job(_) => "worker".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the domain on a real Postgres.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod isolation;
