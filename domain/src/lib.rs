@@ -1,7 +1,10 @@
 //! The rules of the product: every operation, taking who asks. Both binaries call it.
 
+pub mod account;
 pub mod clock;
+pub mod company;
 pub mod config;
+pub mod contact;
 pub mod crypto;
 pub mod db;
 pub mod email_address;
@@ -9,8 +12,11 @@ pub mod error;
 pub mod identity;
 pub mod import;
 pub mod jobs;
+pub mod note;
+pub mod page;
 pub mod partial_date;
 pub mod phone_number;
+pub mod tag;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[expect(

@@ -1,0 +1,146 @@
+//! Errors: what the caller can mend is data in the payload, the rest is a coded top-level error.
+
+use async_graphql::{Context, Enum, ErrorExtensions, SimpleObject};
+use domain::{Code, Error, Tx};
+
+use super::reader::Reader;
+use std::sync::Arc;
+
+macro_rules! user_error_codes {
+    ($($name:ident),* $(,)?) => {
+        /// What is wrong with an input. Stable: a program can rely on it.
+        #[derive(Enum, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum UserErrorCode {
+            /// There is nothing with this id.
+            NotFound,
+            /// Something that is needed is missing or empty.
+            Required,
+            /// A text is longer than it may be.
+            TooLong,
+            /// A list is longer than it may be.
+            TooMany,
+            /// A value does not have the form it should have.
+            Invalid,
+            /// The same is there already.
+            Taken,
+            /// It has changed since the version that was sent.
+            Conflict,
+            /// A file is larger than it may be.
+            FileTooLarge,
+            /// A file did not arrive whole, or is used already.
+            FileUnusable,
+            /// A link is wrong, used or too old.
+            LinkInvalid,
+        }
+
+        impl From<Code> for UserErrorCode {
+            fn from(code: Code) -> Self {
+                match code { $(Code::$name => Self::$name),* }
+            }
+        }
+    };
+}
+
+user_error_codes!(
+    NotFound, Required, TooLong, TooMany, Invalid, Taken, Conflict, FileTooLarge, FileUnusable, LinkInvalid
+);
+
+/// One thing that is wrong with a mutation's input. If there is any, nothing was changed.
+#[derive(SimpleObject, Clone)]
+pub(crate) struct UserError {
+    /// What is wrong, for programs.
+    code: UserErrorCode,
+    /// Where in the input, outermost first, e.g. `["emails", "0", "address"]`; empty for the whole.
+    field: Vec<String>,
+    /// What is wrong, for people. May be improved at any time.
+    message: String,
+}
+
+impl From<domain::UserError> for UserError {
+    fn from(error: domain::UserError) -> Self {
+        Self { code: error.code.into(), field: error.field, message: error.message.into_owned() }
+    }
+}
+
+/// A top-level error of the domain's error. One without a code is a defect of ours: the HTTP layer logs
+/// its text under an id and shows the id alone.
+pub(crate) fn top_level(error: Error) -> async_graphql::Error {
+    let message = match &error {
+        Error::Internal(cause) => return async_graphql::Error::new(cause.to_string()),
+        Error::Invalid(errors) => errors.iter().map(|e| e.message.as_ref()).collect::<Vec<_>>().join(" "),
+        Error::NotFound => "there is no such thing".to_owned(),
+        Error::Unauthenticated => "the session has ended".to_owned(),
+        Error::Forbidden => "this is not allowed".to_owned(),
+        Error::RateLimited(_) => "too many requests".to_owned(),
+        Error::Unavailable(cause) => {
+            tracing::warn!(error = %cause, "unavailable");
+            "try again in a moment".to_owned()
+        }
+    };
+    let seconds = if let Error::RateLimited(wait) = &error { Some(wait.as_secs().max(1)) } else { None };
+    async_graphql::Error::new(message).extend_with(|_, extensions| {
+        extensions.set("code", error.class());
+        if let Some(seconds) = seconds {
+            extensions.set("retryAfter", seconds);
+        }
+    })
+}
+
+/// The request's reading transaction.
+pub(crate) fn reader(ctx: &Context<'_>) -> async_graphql::Result<Arc<Reader>> {
+    ctx.data::<Arc<Reader>>().cloned()
+}
+
+/// What a mutation came to: its result read in a transaction of its own, or what is wrong with the input.
+pub(crate) type Outcome<T> = Result<(T, Arc<Reader>), Vec<UserError>>;
+
+/// Does one mutation in one transaction. `id` names the argument that [`Error::NotFound`] is about.
+pub(crate) async fn mutate<T>(
+    ctx: &Context<'_>,
+    id: &str,
+    operation: impl AsyncFnOnce(&Tx) -> domain::Result<T>,
+) -> async_graphql::Result<Outcome<T>> {
+    let reader = reader(ctx)?;
+    let done = async {
+        let tx = reader.begin().await?;
+        let done = operation(&tx).await?;
+        tx.commit().await?;
+        Ok(done)
+    };
+    match done.await {
+        Ok(done) => Ok(Ok((done, reader.fresh()))),
+        Err(Error::Invalid(errors)) => Ok(Err(errors.into_iter().map(Into::into).collect())),
+        Err(Error::NotFound) => {
+            let error = domain::UserError::at(id, Code::NotFound, "There is nothing with this id.");
+            Ok(Err(vec![error.into()]))
+        }
+        Err(error) => Err(top_level(error)),
+    }
+}
+
+/// A mutation's payload: one nullable result, and what is wrong with the input.
+macro_rules! payload {
+    ($(#[$about:meta])* $name:ident, $(#[$field_about:meta])* $field:ident: $type:ty) => {
+        $(#[$about])*
+        #[derive(async_graphql::SimpleObject)]
+        pub(crate) struct $name {
+            $(#[$field_about])*
+            $field: Option<$type>,
+            /// What is wrong with the input; empty when it was done.
+            user_errors: Vec<$crate::graphql::error::UserError>,
+        }
+
+        impl $name {
+            pub(crate) fn of<T>(
+                outcome: $crate::graphql::error::Outcome<T>,
+                wrap: impl FnOnce(T, std::sync::Arc<$crate::graphql::reader::Reader>) -> $type,
+            ) -> Self {
+                match outcome {
+                    Ok((done, reader)) => Self { $field: Some(wrap(done, reader)), user_errors: Vec::new() },
+                    Err(user_errors) => Self { $field: None, user_errors },
+                }
+            }
+        }
+    };
+}
+pub(crate) use payload;

@@ -1,0 +1,158 @@
+//! Global ids: opaque to clients, a kind and a UUID to us. An id that is malformed, of another kind, or
+//! another user's is answered like one that does not exist.
+
+use async_graphql::{Context, ID, Interface, Object, Result};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use super::account::User;
+use super::company::Company;
+use super::contact::types::{Contact, ContactPage};
+use super::error::{reader, top_level};
+use super::import::Import;
+use super::note::Note;
+use super::tag::Tag;
+
+/// What a global id is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    User,
+    Contact,
+    Company,
+    Tag,
+    Note,
+    Import,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::User, Self::Contact, Self::Company, Self::Tag, Self::Note, Self::Import];
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::User => 1,
+            Self::Contact => 2,
+            Self::Company => 3,
+            Self::Tag => 4,
+            Self::Note => 5,
+            Self::Import => 6,
+        }
+    }
+
+    /// The global id of a row of this kind.
+    pub(crate) fn id(self, uuid: Uuid) -> ID {
+        let mut bytes = [0; 17];
+        bytes[0] = self.byte();
+        bytes[1..].copy_from_slice(uuid.as_bytes());
+        ID(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The row that an id of this kind names; the nil UUID, which no row has, if it is no such id.
+    pub(crate) fn uuid(self, id: &ID) -> Uuid {
+        decode(id).filter(|(kind, _)| *kind == self).map(|(_, uuid)| uuid).unwrap_or_default()
+    }
+
+    /// Several of [`Kind::uuid`].
+    pub(crate) fn uuids(self, ids: &[ID]) -> Vec<Uuid> {
+        ids.iter().map(|id| self.uuid(id)).collect()
+    }
+}
+
+fn decode(id: &ID) -> Option<(Kind, Uuid)> {
+    let bytes = URL_SAFE_NO_PAD.decode(id.as_bytes()).ok()?;
+    let (byte, rest) = bytes.split_first()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.byte() == *byte)?;
+    Some((kind, Uuid::from_slice(rest).ok()?))
+}
+
+/// Anything that has a global id.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "The global id: opaque, and stable as long as the thing is there."))]
+pub(crate) enum Node {
+    User(User),
+    Contact(Contact),
+    Company(Company),
+    Tag(Tag),
+    Note(Note),
+    Import(Import),
+}
+
+#[derive(Default)]
+pub(crate) struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Anything by its global id; null if there is no such thing.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The global id.")] id: ID,
+    ) -> Result<Option<Node>> {
+        Ok(nodes(ctx, &[id]).await?.pop().flatten())
+    }
+
+    /// Several by their global ids, in the same order; null where there is no such thing. At most 100.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The global ids.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        nodes(ctx, &ids).await
+    }
+}
+
+/// One statement a kind, whatever the number of ids.
+async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+    let reader = reader(ctx)?;
+    let tx = reader.tx().await.map_err(top_level)?;
+    let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
+    let of = |kind: Kind| -> Vec<Uuid> {
+        decoded.iter().flatten().filter(|(other, _)| *other == kind).map(|(_, id)| *id).collect()
+    };
+    let contacts = domain::contact::get_many(tx, &of(Kind::Contact)).await.map_err(top_level)?;
+    let contacts = ContactPage::new(contacts, reader.clone());
+    let companies = domain::company::get_many(tx, &of(Kind::Company)).await.map_err(top_level)?;
+    let tags = domain::tag::get_many(tx, &of(Kind::Tag)).await.map_err(top_level)?;
+    let notes = domain::note::get_many(tx, &of(Kind::Note)).await.map_err(top_level)?;
+    let notes = Note::all(notes, reader.clone());
+    let imports = domain::import::get_many(tx, &of(Kind::Import)).await.map_err(top_level)?;
+    let user = match of(Kind::User).as_slice() {
+        [] => None,
+        _ => Some(domain::account::me(tx).await.map_err(top_level)?),
+    };
+    let found = decoded.into_iter().map(|decoded| {
+        let (kind, id) = decoded?;
+        Some(match kind {
+            Kind::User => User(user.clone().filter(|user| user.id == id)?).into(),
+            Kind::Contact => ContactPage::find(&contacts, id)?.into(),
+            Kind::Company => Company(companies.iter().find(|company| company.id == id)?.clone()).into(),
+            Kind::Tag => Tag(tags.iter().find(|tag| tag.id == id)?.clone()).into(),
+            Kind::Note => notes.iter().find(|note| note.uuid() == id)?.clone().into(),
+            Kind::Import => Import::new(imports.iter().find(|import| import.id == id)?.clone(), reader.clone()).into(),
+        })
+    });
+    Ok(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_comes_back_as_it_went() {
+        for kind in Kind::ALL {
+            let uuid = Uuid::from_u128(7);
+            assert_eq!(decode(&kind.id(uuid)), Some((kind, uuid)));
+            assert_eq!(kind.uuid(&kind.id(uuid)), uuid);
+        }
+    }
+
+    #[test]
+    fn an_id_of_another_kind_and_garbage_name_nothing() {
+        let tag = Kind::Tag.id(Uuid::from_u128(7));
+        assert!(Kind::Contact.uuid(&tag).is_nil());
+        for text in ["", "x", "1", "____", "AAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(10_000)] {
+            assert!(Kind::Contact.uuid(&ID(text.to_owned())).is_nil(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,624 @@
+//! Uploads by the GraphQL multipart request specification
+//! (<https://github.com/jaydenseric/graphql-multipart-request-spec>), read as a stream.
+//!
+//! async-graphql's own reader spools every file to disk before anybody is asked who sends it. Here the caller has
+//! authenticated the viewer; `operations` and `map` come first and are small; the operation is parsed, bounded and
+//! validated before the first byte of the file is read; and the file goes to an [`UploadSink`] in pieces.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HeaderMap},
+    web,
+};
+use async_graphql::{
+    Context, ErrorExtensions, InputValueError, InputValueResult, Scalar, ScalarType, Value, Variables,
+};
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, Stream, StreamExt, channel::mpsc};
+use multer::{Field, Multipart};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::negotiate::{Code, Refusal};
+
+/// The bounds of an upload.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadLimits {
+    /// Bytes of a file.
+    pub(crate) file: u64,
+    /// Bytes of the whole body beyond one file.
+    pub(crate) slack: u64,
+    /// Bytes of `operations` and of `map`, each.
+    pub(crate) field: usize,
+    /// Files of a request.
+    pub(crate) files: usize,
+    /// Bytes handed to the sink at once.
+    pub(crate) piece: usize,
+    /// How long the client may send nothing.
+    pub(crate) idle: Duration,
+    /// How long the whole request may take, so that a byte now and then does not hold it open.
+    pub(crate) total: Duration,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self {
+            file: 100 * 1024 * 1024,
+            slack: 1024 * 1024,
+            field: 64 * 1024,
+            files: 1,
+            piece: 256 * 1024,
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// A file that a sink is receiving or has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct UploadId(pub(crate) Uuid);
+
+/// Where files go. No call may leave a transaction open: the next piece can be half a minute away.
+pub(crate) trait UploadSink<V>: Send + Sync + 'static {
+    /// A file begins.
+    fn begin(
+        &self,
+        viewer: &V,
+        filename: Option<String>,
+        content_type: Option<String>,
+    ) -> impl Future<Output = Result<UploadId, SinkError>> + Send;
+
+    /// The next piece of it.
+    fn write(&self, id: UploadId, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// It is complete.
+    fn finish(&self, id: UploadId) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// It is not wanted any more, complete or not. A process that dies never calls this, so what is left behind must
+    /// also be found and removed by time.
+    fn abandon(&self, id: UploadId) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a sink does not take a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SinkError {
+    /// The viewer is told, with this code.
+    #[error("{message}")]
+    Refused {
+        /// `extensions.code`.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// Our own failure; only the log is told.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<SinkError> for Refusal {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Refused { code, message } => Self::new(Code::Application(code), message),
+            SinkError::Failed(error) => super::graphql::internal(&error),
+        }
+    }
+}
+
+/// A file sent by the GraphQL multipart request specification.
+///
+/// Its value is a place in the request's [`Uploads`], as bytes: a form that neither JSON nor a GraphQL literal can
+/// write, so a client can't name a file that it has not sent in the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upload(usize);
+
+/// A file sent by the GraphQL multipart request specification.
+#[Scalar(
+    name = "Upload",
+    specified_by_url = "https://github.com/jaydenseric/graphql-multipart-request-spec"
+)]
+impl ScalarType for Upload {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let place = match &value {
+            Value::Binary(bytes) => bytes.first().copied(),
+            _ => None,
+        };
+        place.map(|place| Self(usize::from(place))).ok_or_else(|| {
+            InputValueError::custom("a file is sent as a part of a multipart request")
+                .with_extension("code", Code::BadUserInput.as_str())
+        })
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::Binary(_))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Null
+    }
+}
+
+impl Upload {
+    /// The file, still to be abandoned when the request ends. Call [`Upload::keep`] once it belongs to something.
+    pub(crate) fn id(self, ctx: &Context<'_>) -> async_graphql::Result<UploadId> {
+        Ok(self.received(ctx)?.id)
+    }
+
+    /// The file has found its place; it stays when the request ends.
+    pub(crate) fn keep(self, ctx: &Context<'_>) -> async_graphql::Result<()> {
+        self.received(ctx)?.kept.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn received<'a>(self, ctx: &Context<'a>) -> async_graphql::Result<&'a Received> {
+        let uploads = ctx.data_opt::<Arc<Uploads>>();
+        uploads.and_then(|uploads| uploads.0.get(self.0)).ok_or_else(|| {
+            let error = async_graphql::Error::new("the request has no such file");
+            error.extend_with(|_, extensions| extensions.set("code", Code::BadUserInput.as_str()))
+        })
+    }
+}
+
+/// The files of one request, in the order of its `map`.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads(Vec<Received>);
+
+#[derive(Debug)]
+struct Received {
+    id: UploadId,
+    kept: AtomicBool,
+}
+
+/// Which parts are files, and the one variable that each stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FileMap(Vec<(String, String)>);
+
+impl FileMap {
+    /// Reads `map`: `{"0": ["variables.input.file"]}`.
+    pub(crate) fn parse(json: &[u8], files: usize) -> Result<Self, Refusal> {
+        let refuse = |message| Err(Refusal::new(Code::BadRequest, message));
+        let Ok(map) = serde_json::from_slice::<BTreeMap<String, Vec<String>>>(json) else {
+            return refuse("`map` must be an object of lists of strings");
+        };
+        if map.is_empty() {
+            return refuse("`map` names no file");
+        }
+        if map.len() > files {
+            return Err(Refusal::new(Code::BadRequest, "too many files").with("maximum", files));
+        }
+        let mut entries = Vec::new();
+        for (part, paths) in map {
+            match <[String; 1]>::try_from(paths) {
+                Ok([path]) => entries.push((part, path)),
+                Err(_) => return refuse("each file in `map` stands for exactly one variable"),
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// Puts the files' values in the variables' places. Each place must be there, and hold `null`.
+    pub(crate) fn place(&self, variables: &mut Variables) -> Result<(), Refusal> {
+        for (index, (_, path)) in self.0.iter().enumerate() {
+            let place = slot(variables, path).filter(|value| **value == Value::Null);
+            match (place, u8::try_from(index)) {
+                (Some(value), Ok(index)) => *value = Value::Binary(Bytes::copy_from_slice(&[index])),
+                _ => {
+                    let message = "`map` must point to variables that are null, as in `variables.input.file`";
+                    return Err(Refusal::new(Code::BadRequest, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&self, part: &str) -> Option<usize> {
+        self.0.iter().position(|(name, _)| name == part)
+    }
+}
+
+fn slot<'a>(variables: &'a mut Variables, path: &str) -> Option<&'a mut Value> {
+    let mut steps = path.strip_prefix("variables.")?.split('.');
+    let first = variables.get_mut(steps.next()?)?;
+    steps.try_fold(first, |value, step| match value {
+        Value::Object(fields) => fields.get_mut(step),
+        Value::List(items) => items.get_mut(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+/// Refuses what a page of another site could send without asking first: a form post needs no CORS preflight, but no
+/// form can set a header.
+fn demand_preflight(headers: &HeaderMap) -> Result<(), Refusal> {
+    let forcing = [
+        "graphql-require-preflight",
+        "apollo-require-preflight",
+        "x-requested-with",
+    ];
+    if forcing
+        .iter()
+        .any(|name| headers.get(*name).is_some_and(|value| !value.is_empty()))
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::PreflightRequired,
+        "an upload needs the header `GraphQL-Require-Preflight: 1`",
+    ))
+}
+
+/// The body, part by part.
+pub(crate) struct Reader {
+    parts: Multipart<'static>,
+    limits: UploadLimits,
+    end: Instant,
+    /// Bytes taken since the last result.
+    held: Arc<AtomicUsize>,
+}
+
+impl Reader {
+    /// Looks at the headers; reads nothing yet.
+    pub(crate) fn open(
+        request: &HttpRequest,
+        payload: web::Payload,
+        boundary: String,
+        limits: &UploadLimits,
+    ) -> Result<Self, Refusal> {
+        demand_preflight(request.headers())?;
+        let whole = limits
+            .file
+            .saturating_mul(limits.files as u64)
+            .saturating_add(limits.slack);
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > whole) {
+            return Err(too_large(limits.file));
+        }
+        let sizes = multer::SizeLimit::new().whole_stream(whole);
+        let constraints = multer::Constraints::new().size_limit(sizes);
+        let held = Arc::<AtomicUsize>::default();
+        let parts = Multipart::with_constraints(forward(payload, held.clone()), boundary, constraints);
+        Ok(Self {
+            parts,
+            limits: limits.clone(),
+            end: Instant::now() + limits.total,
+            held,
+        })
+    }
+
+    /// The first two parts, in this order.
+    pub(crate) async fn envelope(&mut self) -> Result<(Bytes, FileMap), Refusal> {
+        let operations = self.small("operations").await?;
+        let map = self.small("map").await?;
+        Ok((operations, FileMap::parse(&map, self.limits.files)?))
+    }
+
+    async fn small(&mut self, name: &'static str) -> Result<Bytes, Refusal> {
+        let wrong = || {
+            Refusal::new(
+                Code::BadRequest,
+                "the parts `operations` and `map` come first, in this order",
+            )
+        };
+        let mut field = self
+            .next()
+            .await?
+            .filter(|field| field.name() == Some(name))
+            .ok_or_else(wrong)?;
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = self.chunk(&mut field).await? {
+            if bytes.len() + chunk.len() > self.limits.field {
+                let message = format!("`{name}` is too large");
+                return Err(Refusal::new(Code::PayloadTooLarge, message).with("maximum", self.limits.field));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// The files, into the sink. On any failure what came is abandoned before this returns.
+    pub(crate) async fn files<V, S: UploadSink<V>>(
+        mut self,
+        map: &FileMap,
+        viewer: &V,
+        sink: Arc<S>,
+    ) -> Result<Pending<V, S>, Refusal> {
+        let mut pending = Pending {
+            sink,
+            uploads: Arc::default(),
+            begun: Vec::new(),
+            viewer: std::marker::PhantomData,
+        };
+        match self.receive(map, viewer, &mut pending).await {
+            Ok(order) => {
+                pending.uploads = Arc::new(Uploads(order));
+                Ok(pending)
+            }
+            Err(refusal) => {
+                pending.settle().await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn receive<V, S: UploadSink<V>>(
+        &mut self,
+        map: &FileMap,
+        viewer: &V,
+        pending: &mut Pending<V, S>,
+    ) -> Result<Vec<Received>, Refusal> {
+        let mut files: Vec<Option<Received>> = map.0.iter().map(|_| None).collect();
+        while let Some(mut field) = self.next().await? {
+            let index = field.name().and_then(|name| map.index(name));
+            let Some(place) = index
+                .and_then(|index| files.get_mut(index))
+                .filter(|place| place.is_none())
+            else {
+                return Err(Refusal::new(
+                    Code::BadRequest,
+                    "a part that `map` does not name, or names once",
+                ));
+            };
+            let filename = field.file_name().map(str::to_owned);
+            let content_type = field.content_type().map(ToString::to_string);
+            let id = pending.sink.begin(viewer, filename, content_type).await?;
+            pending.begun.push(id);
+            self.pour(&mut field, id, pending.sink.as_ref()).await?;
+            *place = Some(Received {
+                id,
+                kept: AtomicBool::new(false),
+            });
+        }
+        let files: Option<Vec<_>> = files.into_iter().collect();
+        files.ok_or_else(|| Refusal::new(Code::BadRequest, "a file that `map` names is missing"))
+    }
+
+    async fn pour<V, S: UploadSink<V>>(
+        &self,
+        field: &mut Field<'static>,
+        id: UploadId,
+        sink: &S,
+    ) -> Result<(), Refusal> {
+        let (mut piece, mut size) = (BytesMut::new(), 0);
+        while let Some(chunk) = self.chunk(field).await? {
+            size += chunk.len() as u64;
+            if size > self.limits.file {
+                return Err(too_large(self.limits.file));
+            }
+            piece.extend_from_slice(&chunk);
+            while piece.len() >= self.limits.piece {
+                sink.write(id, piece.split_to(self.limits.piece).freeze()).await?;
+            }
+        }
+        if !piece.is_empty() {
+            sink.write(id, piece.freeze()).await?;
+        }
+        Ok(sink.finish(id).await?)
+    }
+
+    async fn next(&mut self) -> Result<Option<Field<'static>>, Refusal> {
+        let deadline = self.deadline();
+        self.held.store(0, Ordering::Relaxed);
+        let next = timeout_at(deadline, self.parts.next_field())
+            .await
+            .map_err(|_| too_slow())?;
+        next.map_err(|error| broken(&error, self.limits.file))
+    }
+
+    async fn chunk(&self, field: &mut Field<'static>) -> Result<Option<Bytes>, Refusal> {
+        self.held.store(0, Ordering::Relaxed);
+        let chunk = timeout_at(self.deadline(), field.chunk())
+            .await
+            .map_err(|_| too_slow())?;
+        chunk.map_err(|error| broken(&error, self.limits.file))
+    }
+
+    fn deadline(&self) -> Instant {
+        self.end.min(Instant::now() + self.limits.idle)
+    }
+}
+
+/// What may come between two parts: their headers, and what stands before the first.
+const BETWEEN_PARTS: usize = 256 * 1024;
+
+/// Passes the body on, one chunk at a time: multer reads whatever is there, and wants a stream that is `Send`.
+///
+/// It also keeps everything in memory until the headers of a part are complete, so `held` counts what it has taken
+/// since it last handed something out.
+fn forward(
+    mut payload: web::Payload,
+    held: Arc<AtomicUsize>,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
+    let (mut sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(0);
+    actix_web::rt::spawn(async move {
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(std::io::Error::other);
+            let last = chunk.is_err();
+            if sender.send(chunk).await.is_err() || last {
+                break;
+            }
+        }
+    });
+    receiver.map(move |chunk| {
+        let chunk = chunk?;
+        match held.fetch_add(chunk.len(), Ordering::Relaxed) > BETWEEN_PARTS {
+            true => Err(std::io::Error::other("too much between two parts")),
+            false => Ok(chunk),
+        }
+    })
+}
+
+fn too_large(maximum: u64) -> Refusal {
+    Refusal::new(Code::PayloadTooLarge, "the file is too large").with("maximum", maximum)
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new(Code::RequestTimeout, "the upload stopped, or took too long")
+}
+
+fn broken(error: &multer::Error, maximum: u64) -> Refusal {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
+            too_large(maximum)
+        }
+        _ => Refusal::new(Code::BadRequest, "the multipart body is malformed or incomplete"),
+    }
+}
+
+/// Received files that may still have to be abandoned.
+pub(crate) struct Pending<V, S: UploadSink<V>> {
+    sink: Arc<S>,
+    uploads: Arc<Uploads>,
+    /// Those that were begun and not yet settled.
+    begun: Vec<UploadId>,
+    viewer: std::marker::PhantomData<fn(&V)>,
+}
+
+impl<V, S: UploadSink<V>> Pending<V, S> {
+    /// For the request's data, where [`Upload`] finds them.
+    pub(crate) fn uploads(&self) -> Arc<Uploads> {
+        self.uploads.clone()
+    }
+
+    /// Abandons what no resolver kept.
+    pub(crate) async fn settle(mut self) {
+        for id in self.unwanted() {
+            self.sink.abandon(id).await;
+        }
+    }
+
+    fn unwanted(&mut self) -> Vec<UploadId> {
+        let kept = |id| {
+            self.uploads
+                .0
+                .iter()
+                .any(|file| file.id == id && file.kept.load(Ordering::Acquire))
+        };
+        let unwanted = self.begun.iter().copied().filter(|id| !kept(*id)).collect();
+        self.begun.clear();
+        unwanted
+    }
+}
+
+impl<V, S: UploadSink<V>> Drop for Pending<V, S> {
+    /// The way of a request whose connection went away: actix drops its future wherever it stands.
+    fn drop(&mut self) {
+        let unwanted = self.unwanted();
+        if unwanted.is_empty() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let sink = self.sink.clone();
+        runtime.spawn(async move {
+            for id in unwanted {
+                sink.abandon(id).await;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::value;
+
+    use super::*;
+
+    fn map(json: &str) -> Result<FileMap, Refusal> {
+        FileMap::parse(json.as_bytes(), 1)
+    }
+
+    fn placed(path: &str, variables: Value) -> Option<Value> {
+        let mut variables = Variables::from_value(variables);
+        let map = FileMap(vec![("0".to_owned(), path.to_owned())]);
+        map.place(&mut variables).ok().map(|()| variables.into_value())
+    }
+
+    #[test]
+    fn a_map_names_one_variable_for_each_file() {
+        let entries = vec![("0".to_owned(), "variables.file".to_owned())];
+        assert_eq!(map(r#"{"0": ["variables.file"]}"#).unwrap(), FileMap(entries));
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            r#"{"0": "variables.file"}"#,
+            r#"{"0": []}"#,
+            r#"{"0": ["variables.a", "variables.b"]}"#,
+            r#"{"0": ["variables.a"], "1": ["variables.b"]}"#,
+        ] {
+            assert_eq!(map(wrong).unwrap_err().code(), Code::BadRequest, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_a_null() {
+        let file = || Value::Binary(Bytes::from_static(&[0]));
+        let top = placed("variables.file", value!({ "file": null })).unwrap();
+        assert_eq!(
+            top,
+            Value::Object([(async_graphql::Name::new("file"), file())].into_iter().collect())
+        );
+        let nested = placed(
+            "variables.input.file",
+            value!({ "input": { "file": null, "a": 1 } }),
+        );
+        assert!(nested.is_some());
+        assert!(placed("variables.files.1", value!({ "files": [null, null] })).is_some());
+        for (path, variables) in [
+            ("variables.file", value!({})),
+            ("variables.file", value!({ "file": "x" })),
+            ("variables.file.x", value!({ "file": null })),
+            ("variables.files.2", value!({ "files": [null] })),
+            ("variables", value!({ "variables": null })),
+            ("file", value!({ "file": null })),
+            ("0.variables.file", value!({ "file": null })),
+            ("variables.", value!({ "file": null })),
+        ] {
+            assert_eq!(placed(path, variables), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_reader_can_name_a_file() {
+        for value in [value!("0"), value!(0), value!([0]), value!({ "0": 0 })] {
+            assert!(!<Upload as ScalarType>::is_valid(&value));
+            assert!(<Upload as ScalarType>::parse(value).is_err());
+        }
+        let from_json: Value = serde_json::from_str("[0]").unwrap();
+        assert!(!matches!(from_json, Value::Binary(_)));
+        assert_eq!(
+            <Upload as ScalarType>::parse(Value::Binary(Bytes::from_static(&[3]))).unwrap(),
+            Upload(3)
+        );
+    }
+
+    #[test]
+    fn an_upload_needs_a_header_that_no_form_can_send() {
+        let with = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HeaderName::from_static(name), value.parse().unwrap());
+            demand_preflight(&headers)
+        };
+        assert!(with("graphql-require-preflight", "1").is_ok());
+        assert!(with("apollo-require-preflight", "true").is_ok());
+        assert!(with("x-requested-with", "XMLHttpRequest").is_ok());
+        assert_eq!(
+            with("graphql-require-preflight", "").unwrap_err().code(),
+            Code::PreflightRequired
+        );
+        assert_eq!(
+            with("origin", "https://example.test").unwrap_err().code(),
+            Code::PreflightRequired
+        );
+    }
+}
