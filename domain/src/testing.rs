@@ -8,8 +8,14 @@ use std::collections::HashMap;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use url::Url;
+use uuid::Uuid;
 
+use crate::clock::{Clock, new_id};
 use crate::config::Config;
+use crate::crypto::create_owner_keys;
+use crate::db::Db;
+use crate::identity::token::AccessToken;
+use crate::viewer::Viewer;
 
 /// What test logins use as their password; they exist on test servers alone.
 const PASSWORD: &str = "only-for-tests";
@@ -130,6 +136,46 @@ impl TestDatabase {
         );
         Config::read(|name| settings.get(name).cloned()).expect("sound settings")
     }
+}
+
+impl TestDatabase {
+    /// A handle with a binary's login, the system's clock and a test's keys.
+    ///
+    /// # Panics
+    /// When the settings do not make one.
+    #[must_use]
+    pub fn connect(&self, login: Login) -> Db {
+        Db::connect(&self.config(login, &[]), "test", Clock::system()).expect("a handle")
+    }
+
+    /// A new user with an owner and keys, as a job of theirs would come.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn user(&self, db: &Db) -> Viewer {
+        let tx = db.begin_auth().await.expect("a transaction");
+        let (owner, user) = (tx.new_id(), tx.new_id());
+        tx.run("INSERT INTO owner (id) VALUES ($1)", [owner.into()]).await.expect("an owner");
+        tx.run(
+            "INSERT INTO app_user (owner_id, id, created_at) VALUES ($1, $2, $3)",
+            [owner.into(), user.into(), tx.now().into()],
+        )
+        .await
+        .expect("a user");
+        create_owner_keys(&tx, owner).await.expect("keys");
+        tx.commit().await.expect("a commit");
+        #[expect(clippy::disallowed_methods, reason = "tests begin with a viewer")]
+        Viewer::from_job(owner, user, new_id(db.clock().now()))
+    }
+}
+
+/// The same user, come by a session of that id, whether there is one or not.
+#[must_use]
+pub fn by_session(viewer: &Viewer, session: Uuid) -> Viewer {
+    let expires_at = Clock::system().now() + chrono::TimeDelta::minutes(10);
+    let token = AccessToken { owner: viewer.owner(), user: viewer.user(), session, expires_at };
+    #[expect(clippy::disallowed_methods, reason = "tests begin with a viewer")]
+    Viewer::from_access_token(&token)
 }
 
 impl Drop for TestDatabase {
