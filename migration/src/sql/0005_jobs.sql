@@ -8,13 +8,14 @@ CREATE FUNCTION enqueue_job(job_type text, payload jsonb, key text, run_at times
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
     AS $$
+#variable_conflict use_column
 DECLARE
     inserted integer;
     owner uuid := current_owner();
 BEGIN
     INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, idempotency_key, metadata)
-    VALUES (apalis.generate_ulid(), job_type, convert_to(payload::text, 'UTF8'), 'Pending', 0, max_attempts,
-        run_at, 0, coalesce(owner::text, 'system') || ':' || key,
+    VALUES (apalis.generate_ulid(), enqueue_job.job_type, convert_to(payload::text, 'UTF8'), 'Pending', 0,
+        enqueue_job.max_attempts, enqueue_job.run_at, 0, coalesce(owner::text, 'system') || ':' || key,
         coalesce((SELECT hstore(array_agg(k), array_agg(v))
             FROM (VALUES ('owner', owner::text), ('user', current_user_id()::text),
                          ('batch', NULLIF(current_setting('app.batch', true), '')), ('trace', trace)) m (k, v)
