@@ -43,6 +43,12 @@ impl Cursor {
     }
 }
 
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> Self {
+        cursor.encode()
+    }
+}
+
 /// What a list is sorted by, before the id: SQL of one column, or of none but the id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SortKey {

@@ -36,13 +36,13 @@ macro_rules! connection {
 
         impl $connection {
             pub(crate) fn new(
-                entries: Vec<(domain::page::Cursor, $node)>,
+                entries: Vec<(impl Into<String>, $node)>,
                 has_previous_page: bool,
                 has_next_page: bool,
                 count: $count,
             ) -> Self {
                 let edges: Vec<$edge> =
-                    entries.into_iter().map(|(cursor, node)| $edge { cursor: cursor.encode(), node }).collect();
+                    entries.into_iter().map(|(cursor, node)| $edge { cursor: cursor.into(), node }).collect();
                 let page_info = $crate::graphql::connection::PageInfo {
                     start_cursor: edges.first().map(|edge| edge.cursor.clone()),
                     end_cursor: edges.last().map(|edge| edge.cursor.clone()),

@@ -118,7 +118,7 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let imports = domain::import::get_many(tx, &of(Kind::Import)).await.map_err(top_level)?;
     let user = match of(Kind::User).as_slice() {
         [] => None,
-        _ => Some(domain::account::me(tx).await.map_err(top_level)?),
+        _ => Some(domain::identity::account::me(tx).await.map_err(top_level)?),
     };
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;

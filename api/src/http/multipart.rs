@@ -69,7 +69,7 @@ impl Default for UploadLimits {
 pub(crate) struct UploadId(pub(crate) Uuid);
 
 /// Where files go. No call may leave a transaction open: the next piece can be half a minute away.
-pub(crate) trait UploadSink<V>: Send + Sync + 'static {
+pub(crate) trait UploadSink<V: Clone + Send + Sync + 'static>: Send + Sync + 'static {
     /// A file begins.
     fn begin(
         &self,
@@ -78,15 +78,21 @@ pub(crate) trait UploadSink<V>: Send + Sync + 'static {
         content_type: Option<String>,
     ) -> impl Future<Output = Result<UploadId, SinkError>> + Send;
 
-    /// The next piece of it.
-    fn write(&self, id: UploadId, bytes: Bytes) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// The next piece of it; pieces are counted from 0.
+    fn write(
+        &self,
+        viewer: &V,
+        id: UploadId,
+        position: u32,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// It is complete.
-    fn finish(&self, id: UploadId) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn finish(&self, viewer: &V, id: UploadId) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// It is not wanted any more, complete or not. A process that dies never calls this, so what is left behind must
     /// also be found and removed by time.
-    fn abandon(&self, id: UploadId) -> impl Future<Output = ()> + Send;
+    fn abandon(&self, viewer: &V, id: UploadId) -> impl Future<Output = ()> + Send;
 }
 
 /// Why a sink does not take a file.
@@ -325,7 +331,7 @@ impl Reader {
     }
 
     /// The files, into the sink. On any failure what came is abandoned before this returns.
-    pub(crate) async fn files<V, S: UploadSink<V>>(
+    pub(crate) async fn files<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
         mut self,
         map: &FileMap,
         viewer: &V,
@@ -335,7 +341,7 @@ impl Reader {
             sink,
             uploads: Arc::default(),
             begun: Vec::new(),
-            viewer: std::marker::PhantomData,
+            viewer: viewer.clone(),
         };
         match self.receive(map, viewer, &mut pending).await {
             Ok(order) => {
@@ -349,7 +355,7 @@ impl Reader {
         }
     }
 
-    async fn receive<V, S: UploadSink<V>>(
+    async fn receive<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
         &mut self,
         map: &FileMap,
         viewer: &V,
@@ -371,7 +377,7 @@ impl Reader {
             let content_type = field.content_type().map(ToString::to_string);
             let id = pending.sink.begin(viewer, filename, content_type).await?;
             pending.begun.push(id);
-            self.pour(&mut field, id, pending.sink.as_ref()).await?;
+            self.pour(&mut field, viewer, id, pending.sink.as_ref()).await?;
             *place = Some(Received {
                 id,
                 kept: AtomicBool::new(false),
@@ -381,13 +387,14 @@ impl Reader {
         files.ok_or_else(|| Refusal::new(Code::BadRequest, "a file that `map` names is missing"))
     }
 
-    async fn pour<V, S: UploadSink<V>>(
+    async fn pour<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
         &self,
         field: &mut Field<'static>,
+        viewer: &V,
         id: UploadId,
         sink: &S,
     ) -> Result<(), Refusal> {
-        let (mut piece, mut size) = (BytesMut::new(), 0);
+        let (mut piece, mut size, mut position) = (BytesMut::new(), 0, 0);
         while let Some(chunk) = self.chunk(field).await? {
             size += chunk.len() as u64;
             if size > self.limits.file {
@@ -395,13 +402,14 @@ impl Reader {
             }
             piece.extend_from_slice(&chunk);
             while piece.len() >= self.limits.piece {
-                sink.write(id, piece.split_to(self.limits.piece).freeze()).await?;
+                sink.write(viewer, id, position, piece.split_to(self.limits.piece).freeze()).await?;
+                position += 1;
             }
         }
         if !piece.is_empty() {
-            sink.write(id, piece.freeze()).await?;
+            sink.write(viewer, id, position, piece.freeze()).await?;
         }
-        Ok(sink.finish(id).await?)
+        Ok(sink.finish(viewer, id).await?)
     }
 
     async fn next(&mut self) -> Result<Option<Field<'static>>, Refusal> {
@@ -474,15 +482,15 @@ fn broken(error: &multer::Error, maximum: u64) -> Refusal {
 }
 
 /// Received files that may still have to be abandoned.
-pub(crate) struct Pending<V, S: UploadSink<V>> {
+pub(crate) struct Pending<V: Clone + Send + Sync + 'static, S: UploadSink<V>> {
     sink: Arc<S>,
     uploads: Arc<Uploads>,
     /// Those that were begun and not yet settled.
     begun: Vec<UploadId>,
-    viewer: std::marker::PhantomData<fn(&V)>,
+    viewer: V,
 }
 
-impl<V, S: UploadSink<V>> Pending<V, S> {
+impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Pending<V, S> {
     /// For the request's data, where [`Upload`] finds them.
     pub(crate) fn uploads(&self) -> Arc<Uploads> {
         self.uploads.clone()
@@ -491,7 +499,7 @@ impl<V, S: UploadSink<V>> Pending<V, S> {
     /// Abandons what no resolver kept.
     pub(crate) async fn settle(mut self) {
         for id in self.unwanted() {
-            self.sink.abandon(id).await;
+            self.sink.abandon(&self.viewer, id).await;
         }
     }
 
@@ -508,7 +516,7 @@ impl<V, S: UploadSink<V>> Pending<V, S> {
     }
 }
 
-impl<V, S: UploadSink<V>> Drop for Pending<V, S> {
+impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Drop for Pending<V, S> {
     /// The way of a request whose connection went away: actix drops its future wherever it stands.
     fn drop(&mut self) {
         let unwanted = self.unwanted();
@@ -518,10 +526,10 @@ impl<V, S: UploadSink<V>> Drop for Pending<V, S> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let sink = self.sink.clone();
+        let (sink, viewer) = (self.sink.clone(), self.viewer.clone());
         runtime.spawn(async move {
             for id in unwanted {
-                sink.abandon(id).await;
+                sink.abandon(&viewer, id).await;
             }
         });
     }

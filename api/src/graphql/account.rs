@@ -1,0 +1,128 @@
+//! Who asks, and what they have left to ask for.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::identity::account::{self, ProfileChange};
+
+use super::error::{mutate, payload, reader, top_level};
+use super::node::Kind;
+use super::scalars::{EmailAddress, TimeZone};
+use crate::http::graphql::Budget;
+use crate::http::limits::Cost;
+
+/// The person who signed in.
+#[derive(Clone)]
+pub(crate) struct User(pub(crate) account::User);
+
+/// The person who signed in.
+#[Object]
+impl User {
+    /// The global id.
+    async fn id(&self) -> ID {
+        Kind::User.id(self.0.id)
+    }
+    /// Their name, if they gave one.
+    async fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+    /// The address that they first signed in with.
+    async fn email(&self) -> Option<EmailAddress> {
+        self.0.emails.first().map(|email| EmailAddress(email.address.clone()))
+    }
+    /// Their time zone.
+    async fn time_zone(&self) -> TimeZone {
+        TimeZone(self.0.time_zone.clone())
+    }
+    /// The country (ISO 3166, two letters) that phone numbers without one are read in; null: such numbers are kept as typed.
+    async fn phone_region(&self) -> Option<&str> {
+        self.0.phone_region.as_deref()
+    }
+    /// When they first signed in.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+}
+
+/// What is left to ask for. Each operation has a cost, known before it runs; the bucket refills steadily.
+#[derive(SimpleObject)]
+pub(crate) struct RateLimit {
+    /// The cost of this operation: 1, a tenth of the entries it can return at most, and 5 for each mutation.
+    cost: u32,
+    /// What the bucket holds when full.
+    limit: u32,
+    /// What it holds now.
+    remaining: u32,
+    /// When it is full again if nothing more is asked.
+    reset_at: DateTime<Utc>,
+}
+
+#[derive(Default)]
+pub(crate) struct AccountQuery;
+
+#[Object]
+impl AccountQuery {
+    /// The person who signed in.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<User> {
+        let reader = reader(ctx)?;
+        let tx = reader.tx().await.map_err(top_level)?;
+        Ok(User(account::me(tx).await.map_err(top_level)?))
+    }
+
+    /// What is left to ask for.
+    async fn rate_limit(&self, ctx: &Context<'_>) -> Result<RateLimit> {
+        let budget = ctx.data::<Budget>()?;
+        Ok(RateLimit {
+            cost: ctx.data::<Cost>()?.points,
+            limit: budget.limit,
+            remaining: budget.remaining,
+            reset_at: budget.reset_at,
+        })
+    }
+}
+
+payload! {
+    /// What `updateProfile` did.
+    UpdateProfilePayload,
+    /// The person as they are now.
+    user: User
+}
+
+/// The changes to the person who signed in. What is not given stays; null clears.
+#[derive(InputObject)]
+pub(crate) struct UpdateProfileInput {
+    /// Their name, at most 200 characters.
+    name: MaybeUndefined<String>,
+    /// Their time zone.
+    time_zone: Option<TimeZone>,
+    /// The country (ISO 3166, two letters) that phone numbers without one are read in.
+    phone_region: MaybeUndefined<String>,
+}
+
+fn change(text: MaybeUndefined<String>) -> Option<Option<String>> {
+    match text {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(text) => Some(Some(text)),
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct AccountMutation;
+
+#[Object]
+impl AccountMutation {
+    /// Changes what the person who signed in says of themselves.
+    async fn update_profile(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The changes.")] input: UpdateProfileInput,
+    ) -> Result<UpdateProfilePayload> {
+        let change = ProfileChange {
+            name: change(input.name),
+            time_zone: input.time_zone.map(|zone| zone.0),
+            phone_region: change(input.phone_region),
+        };
+        let outcome = mutate(ctx, "", async |tx| account::update_profile(tx, change).await).await?;
+        Ok(UpdateProfilePayload::of(outcome, |user, _| User(user)))
+    }
+}
