@@ -1,0 +1,22 @@
+//! What is committed beside the code says what the code does.
+
+#[test]
+fn the_committed_schema_is_the_schema() {
+    let committed = include_str!("../../../schema.graphql");
+    assert!(committed == api::graphql::sdl(), "schema.graphql is out of date: run `make schema`");
+}
+
+#[test]
+fn the_example_environment_names_every_variable() {
+    let example = include_str!("../../../.env.example");
+    let named: Vec<&str> = example
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('=').map(|(name, _)| name))
+        .collect();
+    let mut expected = domain::config::VARIABLES.to_vec();
+    expected.extend(["MIGRATION_DATABASE_URL", "LOGIN_PASSWORD"]);
+    let missing: Vec<_> = expected.iter().filter(|name| !named.contains(name)).collect();
+    let unknown: Vec<_> = named.iter().filter(|name| !expected.contains(name)).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+}

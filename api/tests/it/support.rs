@@ -1,0 +1,146 @@
+//! Starts the real application on a port of its own, and speaks to it as somebody.
+
+use api::app::App;
+use api::http::envelope::Envelope;
+use api::http::server;
+use domain::clock::Clock;
+use domain::identity::account::development_token;
+use domain::testing::{Login, TestDatabase};
+use domain::{Config, Db};
+use serde_json::{Value, json};
+
+/// A running application with a database of its own.
+pub struct TestApp {
+    pub database: TestDatabase,
+    pub config: Config,
+    pub db: Db,
+    pub clock: Clock,
+    pub url: String,
+    pub client: reqwest::Client,
+    app: App,
+    worker: worker::Context,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone)]
+pub struct User<'a> {
+    app: &'a TestApp,
+    pub token: String,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With other settings than a test's usual ones.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        domain::crypto::install_crypto_provider();
+        let database = TestDatabase::new().await;
+        let clock = Clock::system();
+        let config = database.config(Login::Api, settings);
+        let db = Db::connect(&config, "api", clock.clone()).unwrap();
+        let app = App::new(config.clone(), db.clone()).unwrap();
+        let envelope = Envelope::new(&config, clock.clone());
+        let routes = {
+            let app = app.clone();
+            move |config: &mut actix_web::web::ServiceConfig| app.routes(config)
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async {
+            stopped.await.ok();
+        };
+        let listening = server::listen("127.0.0.1:0", &envelope, routes, stopped).unwrap();
+        let url = format!("http://{}", listening.addresses[0]);
+        actix_web::rt::spawn(listening.server);
+        let worker = database.config(Login::Worker, settings);
+        let worker = worker::Context::new(worker, clock.clone()).unwrap();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { database, config, db, clock, url, client, app, worker, stop: Some(stop) }
+    }
+
+    /// The user of that address, who is made if need be.
+    pub async fn as_user(&self, name: &str) -> User<'_> {
+        let email = format!("{name}@example.test");
+        let token = development_token(&self.db, self.app.tokens(), &email).await.unwrap();
+        User { app: self, token }
+    }
+
+    /// Runs every job that is due, to its end.
+    pub async fn run_jobs(&self) -> usize {
+        worker::drain(&self.worker).await
+    }
+
+    pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}{path}", self.url))
+    }
+
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+    }
+}
+
+impl User<'_> {
+    /// The whole answer, errors and all.
+    pub async fn answer(&self, query: &str, variables: Value) -> Value {
+        let request = self.app.post("/graphql").bearer_auth(&self.token);
+        let response = request.json(&json!({ "query": query, "variables": variables })).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
+    /// The data of an answer without errors.
+    #[track_caller]
+    pub fn gql(&self, query: &str, variables: Value) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        let (this, query) = (self.clone(), query.to_owned());
+        async move {
+            let answer = this.answer(&query, variables).await;
+            assert!(answer.get("errors").is_none(), "{place}: {answer:#}");
+            answer["data"].clone()
+        }
+    }
+
+    /// Sends a file to be imported.
+    pub async fn upload(&self, filename: &str, content: impl Into<reqwest::Body>) -> reqwest::Response {
+        self.send(filename, content.into()).await.unwrap()
+    }
+
+    /// The same, where the connection may well break.
+    pub async fn upload_raw(&self, content: reqwest::Body) -> reqwest::Result<reqwest::Response> {
+        self.send("contacts.csv", content).await
+    }
+
+    async fn send(&self, filename: &str, content: reqwest::Body) -> reqwest::Result<reqwest::Response> {
+        let operations = json!({
+            "query": "mutation ($file: Upload!) { importContacts(file: $file) { import { id state } userErrors { code field message } } }",
+            "variables": { "file": null },
+        });
+        let file = reqwest::multipart::Part::stream(content).file_name(filename.to_owned());
+        let form = reqwest::multipart::Form::new()
+            .text("operations", operations.to_string())
+            .text("map", json!({ "0": ["variables.file"] }).to_string())
+            .part("0", file);
+        let request = self.app.post("/graphql").bearer_auth(&self.token).header("GraphQL-Require-Preflight", "1");
+        request.multipart(form).send().await
+    }
+
+    /// Imports a file to its end; its final state.
+    pub async fn import(&self, filename: &str, content: impl Into<reqwest::Body>) -> Value {
+        let answer: Value = self.upload(filename, content).await.json().await.unwrap();
+        let id = answer["data"]["importContacts"]["import"]["id"].clone();
+        assert!(id.is_string(), "{answer:#}");
+        self.app.run_jobs().await;
+        let query = "query ($id: ID!) { import(id: $id) { id state errorCode progress \
+            counts { total created updated skipped rejected } } }";
+        self.gql(query, json!({ "id": id })).await["import"].clone()
+    }
+}
