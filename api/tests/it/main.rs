@@ -1,0 +1,5 @@
+//! Tests of the API on real parts.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod envelope;
+mod health;
