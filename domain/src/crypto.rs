@@ -15,6 +15,15 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Error, Result};
 
+/// Makes aws-lc-rs what rustls uses in this process; the first thing that `main` does. Calling it again
+/// changes nothing.
+pub fn install_crypto_provider() {
+    // Fails only when one is installed already.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+}
+
 /// That many bytes from the system's generator.
 ///
 /// # Errors

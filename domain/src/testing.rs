@@ -3,6 +3,8 @@
 //! The server is named by `TEST_DATABASE_URL` (a role that may create databases and roles). The schema
 //! is migrated once for each version of it, into a template; a test's database is a copy.
 
+mod sink;
+
 use std::collections::HashMap;
 
 use sqlx::postgres::PgConnectOptions;
@@ -16,6 +18,8 @@ use crate::crypto::create_owner_keys;
 use crate::db::Db;
 use crate::identity::token::AccessToken;
 use crate::viewer::Viewer;
+
+pub use sink::{HttpSink, Received};
 
 /// What test logins use as their password; they exist on test servers alone.
 const PASSWORD: &str = "only-for-tests";

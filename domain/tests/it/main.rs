@@ -4,3 +4,4 @@
 mod contact;
 mod isolation;
 mod support;
+mod telemetry;
