@@ -9,6 +9,7 @@ mod root;
 mod sealed;
 
 pub use keyring::{Field, Keyring, create_owner_keys};
+pub(crate) use root::mac;
 pub use root::{Purpose, RootKeys};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};

@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod import;
 pub mod jobs;
+pub mod limit;
 pub mod note;
 pub mod page;
 pub mod partial_date;

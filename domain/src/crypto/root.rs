@@ -18,6 +18,8 @@ pub enum Purpose {
     RefreshToken,
     /// Makes what a browser's cookie must say for a sign-in that it began.
     Browser,
+    /// Names rate-limit buckets, so that Redis holds no address in clear.
+    Limit,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::SignInLink => b"crm/sign-in-link",
             Self::RefreshToken => b"crm/refresh-token",
             Self::Browser => b"crm/browser",
+            Self::Limit => b"crm/limit",
         }
     }
 }
@@ -135,6 +138,7 @@ mod tests {
                 Purpose::SignInLink,
                 Purpose::RefreshToken,
                 Purpose::Browser,
+                Purpose::Limit,
             ] {
                 assert!(seen.insert(keys.derive(id, purpose).unwrap().to_vec()));
             }

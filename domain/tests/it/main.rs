@@ -3,5 +3,6 @@
 
 mod contact;
 mod isolation;
+mod limit;
 mod support;
 mod telemetry;
