@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use url::Url;
 use uuid::Uuid;
 
 use crate::clock::{Clock, new_id};
@@ -30,6 +31,7 @@ pub struct Db {
     pool: PgPool,
     clock: Clock,
     keyring: Arc<Keyring>,
+    public_url: Arc<Url>,
     statements: Arc<AtomicU64>,
 }
 
@@ -50,6 +52,7 @@ impl Db {
             pool,
             clock,
             keyring,
+            public_url: Arc::new(config.public_url.clone()),
             statements: Arc::default(),
         })
     }
@@ -64,6 +67,12 @@ impl Db {
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Where browsers reach the API, for what is mailed.
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        &self.public_url
     }
 
     /// How many statements have been sent through this handle and its clones.

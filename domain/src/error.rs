@@ -106,6 +106,8 @@ codes! {
     FileUnusable = "FILE_UNUSABLE",
     /// The code or link is wrong, used or too old.
     LinkInvalid = "LINK_INVALID",
+    /// A sign-in is continued in another browser than the one that began it.
+    OtherBrowser = "OTHER_BROWSER",
 }
 
 impl Error {

@@ -1,3 +1,9 @@
-//! Who signs in, and how.
+//! Who signs in, and how: mailed links, sessions, access tokens and the keys that sign them.
 
+pub mod account;
+pub mod keys;
+pub mod link;
+pub mod refresh_token;
+pub mod return_to;
+pub mod session;
 pub mod token;

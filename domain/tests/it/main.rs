@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod contact;
+mod identity;
 mod isolation;
 mod limit;
+mod session;
 mod support;
 mod telemetry;
+mod token;

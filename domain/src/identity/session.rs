@@ -1,0 +1,273 @@
+//! Sessions, each a family of refresh tokens of which one is current.
+//!
+//! A token's successor is computed from it under a root key and stored only as a hash, so that the
+//! token just before can be answered with the very same successor for a while (two tabs, a lost answer),
+//! and a stolen database can't go on. An older token of ours says that two use the family: it ends.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::refresh_token::RefreshToken;
+use crate::crypto::{RootKeys, equal, random};
+use crate::db::{Db, Tx};
+use crate::error::{Error, Result};
+
+/// A session ends when it has not been used for this long.
+pub const IDLE: TimeDelta = TimeDelta::days(30);
+/// A session ends at this age, used or not.
+pub const ABSOLUTE: TimeDelta = TimeDelta::days(90);
+/// For how long the token before the current one gets the same successor again.
+pub const GRACE: TimeDelta = TimeDelta::seconds(30);
+
+/// Where a session is used from, as its user is shown it.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// The client's address.
+    pub address: IpAddr,
+    /// What the browser calls itself; cut at 500 characters.
+    pub user_agent: Option<String>,
+}
+
+/// How a session began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By a mailed link.
+    EmailLink,
+    /// By a command on a developer's machine.
+    Development,
+}
+
+impl Method {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::EmailLink => "email_link",
+            Self::Development => "development",
+        }
+    }
+}
+
+/// A user, and whose rows are theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserRef {
+    pub(crate) owner: Uuid,
+    pub(crate) user: Uuid,
+}
+
+/// For whom an access token is made. Only a session that was just looked at makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub(crate) owner: Uuid,
+    pub(crate) user: Uuid,
+    pub(crate) session: Uuid,
+}
+
+impl Subject {
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> Uuid {
+        self.session
+    }
+}
+
+/// A session with the refresh token that is current from now on.
+pub struct NewSession {
+    /// Whose it is.
+    pub subject: Subject,
+    /// What the browser's cookie holds from now on.
+    pub refresh_token: RefreshToken,
+    /// When the cookie may go: the session ends then if it is not used before.
+    pub idle_until: DateTime<Utc>,
+}
+
+/// Begins a session, in the transaction of what proved who it is.
+pub(crate) async fn create(tx: &Tx, of: UserRef, method: Method, client: &ClientInfo) -> Result<NewSession> {
+    let (id, now) = (tx.new_id(), tx.now());
+    let root = tx.keyring().root();
+    let secret = Zeroizing::new(random::<32>()?);
+    let refresh_token = RefreshToken::new(root, root.newest(), id, 0, &secret)
+        .ok_or_else(|| Error::internal("no root key"))?;
+    let user_agent: Option<String> = client
+        .user_agent
+        .as_ref()
+        .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect());
+    tx.run(
+        "INSERT INTO session (owner_id, id, user_id, method, created_at, authenticated_at, last_used_at, \
+             idle_until, expires_at, current_hash, rotated_at, user_agent, address) \
+         VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9, $10)",
+        [
+            of.owner.into(),
+            id.into(),
+            of.user.into(),
+            method.as_str().into(),
+            now.into(),
+            (now + IDLE).into(),
+            (now + ABSOLUTE).into(),
+            refresh_token.hash().to_vec().into(),
+            user_agent.into(),
+            client.address.to_string().into(),
+        ],
+    )
+    .await?;
+    Ok(NewSession {
+        subject: Subject {
+            owner: of.owner,
+            user: of.user,
+            session: id,
+        },
+        refresh_token,
+        idle_until: now + IDLE,
+    })
+}
+
+struct Family {
+    subject: Subject,
+    generation: i32,
+    current_hash: Vec<u8>,
+    previous_hash: Option<Vec<u8>>,
+    rotated_at: DateTime<Utc>,
+    idle_until: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+/// The session's row, held until the transaction ends; none when it has ended.
+async fn hold(tx: &Tx, id: Uuid) -> Result<Option<Family>> {
+    let row = tx
+        .query_one_row(
+            "SELECT owner_id, user_id, generation, current_hash, previous_hash, rotated_at, idle_until, expires_at \
+             FROM session WHERE id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 FOR UPDATE",
+            [id.into(), tx.now().into()],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Family {
+            subject: Subject {
+                owner: row.try_get("", "owner_id")?,
+                user: row.try_get("", "user_id")?,
+                session: id,
+            },
+            generation: row.try_get("", "generation")?,
+            current_hash: row.try_get("", "current_hash")?,
+            previous_hash: row.try_get("", "previous_hash")?,
+            rotated_at: row.try_get("", "rotated_at")?,
+            idle_until: row.try_get("", "idle_until")?,
+            expires_at: row.try_get("", "expires_at")?,
+        })
+    })
+    .transpose()
+}
+
+/// Changes a refresh token, as the cookie holds it, for its successor.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for a token that is not ours or whose session has ended, and for one used
+/// again too late, which ends its session.
+pub async fn refresh(db: &Db, cookie: &str) -> Result<NewSession> {
+    let root = db.keyring().root();
+    let token = RefreshToken::parse(root, cookie).ok_or(Error::Unauthenticated)?;
+    let tx = db.begin_auth().await?;
+    let family = hold(&tx, token.session()).await?.ok_or(Error::Unauthenticated)?;
+    let hash = token.hash();
+    if equal(&hash, &family.current_hash) {
+        return rotate(tx, root, &token, &family).await;
+    }
+    let previous = family.previous_hash.as_deref();
+    if previous.is_some_and(|previous| equal(&hash, previous)) && tx.now() <= family.rotated_at + GRACE {
+        return again(root, &token, &family);
+    }
+    // One of a later generation was current in a database that has since been restored: not a theft.
+    if token.generation() <= family.generation {
+        end_one(&tx, token.session()).await?;
+        tx.commit().await?;
+        tracing::warn!(session = %family.subject.session, "refresh token reused");
+    }
+    Err(Error::Unauthenticated)
+}
+
+async fn rotate(tx: Tx, root: &RootKeys, token: &RefreshToken, family: &Family) -> Result<NewSession> {
+    let next = token
+        .successor(root, root.newest())
+        .ok_or_else(|| Error::internal("no root key"))?;
+    let idle_until = (tx.now() + IDLE).min(family.expires_at);
+    tx.run(
+        "UPDATE session SET generation = $2, previous_hash = current_hash, current_hash = $3, rotated_at = $4, \
+             last_used_at = $4, idle_until = $5 WHERE id = $1",
+        [
+            family.subject.session.into(),
+            next.generation().into(),
+            next.hash().to_vec().into(),
+            tx.now().into(),
+            idle_until.into(),
+        ],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(NewSession {
+        subject: family.subject,
+        refresh_token: next,
+        idle_until,
+    })
+}
+
+/// The successor that this token had already: under the newest root key, or under the token's own if
+/// the rotation was done by a process that did not have the newest yet.
+fn again(root: &RootKeys, token: &RefreshToken, family: &Family) -> Result<NewSession> {
+    [root.newest(), token.root_key()]
+        .into_iter()
+        .filter_map(|root_key| token.successor(root, root_key))
+        .find(|next| equal(&next.hash(), &family.current_hash))
+        .map(|refresh_token| NewSession {
+            subject: family.subject,
+            refresh_token,
+            idle_until: family.idle_until,
+        })
+        .ok_or(Error::Unauthenticated)
+}
+
+/// Ends the session of a refresh token of ours, current or not. Signing out twice is no error.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_by_token(db: &Db, cookie: &str) -> Result<()> {
+    match RefreshToken::parse(db.keyring().root(), cookie) {
+        Some(token) => end(db, token.session()).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends a session: its next request is refused.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end(db: &Db, session: Uuid) -> Result<()> {
+    let tx = db.begin_auth().await?;
+    end_one(&tx, session).await?;
+    tx.commit().await
+}
+
+async fn end_one(tx: &Tx, session: Uuid) -> Result<()> {
+    tx.run(
+        "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL",
+        [session.into(), tx.now().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Ends all sessions of a user; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn end_all(db: &Db, user: Uuid) -> Result<u64> {
+    let tx = db.begin_auth().await?;
+    let ended = tx
+        .run(
+            "UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL",
+            [user.into(), tx.now().into()],
+        )
+        .await?;
+    tx.commit().await?;
+    Ok(ended)
+}
