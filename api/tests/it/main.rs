@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod browser;
 mod contact;
 mod documents;
 mod envelope;
@@ -14,4 +15,5 @@ mod graphql_http;
 mod health;
 mod import;
 mod isolation;
+mod sign_in;
 mod support;

@@ -1,0 +1,69 @@
+//! Makes the viewer of a request: from the bearer token in its `Authorization` header (RFC 6750,
+//! section 2.1), and from nothing else: a cookie would let other sites ask in the user's name, and a
+//! query stands in logs.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use domain::identity::token::Tokens;
+use domain::{Error, Result, Viewer};
+
+/// Who asks.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without exactly one good token.
+pub async fn viewer_from(request: &HttpRequest, tokens: &Tokens) -> Result<Viewer> {
+    let token = bearer(request).ok_or(Error::Unauthenticated)?;
+    let token = tokens.verify(token).await?;
+    #[expect(clippy::disallowed_methods, reason = "this is the guard")]
+    Ok(Viewer::from_access_token(&token))
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return None;
+    };
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains([' ', ',']))
+        .then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn read(lines: &[&str]) -> Option<String> {
+        let mut request =
+            TestRequest::with_uri("/graphql?access_token=q").append_header(("Cookie", "Bearer=c"));
+        for line in lines {
+            request = request.append_header((AUTHORIZATION, *line));
+        }
+        bearer(&request.to_http_request()).map(str::to_owned)
+    }
+
+    #[test]
+    fn one_bearer_token_is_read() {
+        for line in ["Bearer abc", "bearer abc", "BEARER  abc "] {
+            assert_eq!(read(&[line]).as_deref(), Some("abc"), "{line}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for lines in [
+            &[][..],
+            &["abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic abc"],
+            &["Bearer a b"],
+            &["Bearer a,Bearer b"],
+            &["Bearer a", "Bearer b"],
+        ] {
+            assert_eq!(read(lines), None, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The pages of signing in by a mailed link. Looking at the link spends nothing, because mail scanners
+//! and previews look at it first: its page has a button that posts.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::web::{Data, Form, Query};
+use actix_web::{HttpRequest, HttpResponse, web};
+use domain::identity::link::{self, BrowserSecret, SignedIn};
+use domain::identity::session as sessions;
+use domain::{Code, Error};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::identity::{BROWSER, Identity, SESSION, cookie, value_of, without};
+use super::pages::{self, Policy, failure, page, problem};
+use super::{client, origin};
+
+/// A browser that asked is remembered for this long, in seconds: well beyond the link.
+const BROWSER_AGE: i64 = 3600;
+
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    let form = web::FormConfig::default().limit(8192).error_handler(|error, _| {
+        let answer = pages::failure(&Error::Invalid(Vec::new()));
+        actix_web::error::InternalError::from_response(error, answer).into()
+    });
+    config
+        .service(
+            web::resource("/sign-in")
+                .app_data(form.clone())
+                .route(web::get().to(show_form))
+                .route(web::head().to(show_form))
+                .route(web::post().to(ask)),
+        )
+        .service(shown("/sign-in/sent", || {
+            page(StatusCode::OK, &pages::Sent, &Policy::PLAIN)
+        }))
+        .service(shown("/sign-in/done", || {
+            page(StatusCode::OK, &pages::SignedIn, &Policy::PLAIN)
+        }))
+        .service(shown("/sign-in/out", || {
+            page(StatusCode::OK, &pages::SignedOut, &Policy::PLAIN)
+        }))
+        .service(
+            web::resource("/sign-in/link")
+                .app_data(form)
+                .route(web::get().to(show_link))
+                .route(web::head().to(show_link))
+                .route(web::post().to(redeem)),
+        );
+}
+
+fn shown(path: &'static str, page: fn() -> HttpResponse) -> actix_web::Resource {
+    let handler = move || async move { page() };
+    web::resource(path)
+        .route(web::get().to(handler))
+        .route(web::head().to(handler))
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    #[serde(default)]
+    return_to: String,
+}
+
+async fn show_form(identity: Data<Identity>, wish: Option<Query<Wish>>) -> HttpResponse {
+    let return_to = wish.and_then(|wish| identity.return_to(&wish.return_to));
+    let form = pages::SignIn {
+        email: "",
+        return_to: return_to.as_ref().map_or("", |url| url.as_str()),
+        problem: None,
+    };
+    page(StatusCode::OK, &form, &Policy::PLAIN)
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    email: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+async fn ask(request: HttpRequest, identity: Data<Identity>, form: Form<Asked>) -> HttpResponse {
+    if !origin::is_own_form(&request, identity.origin(), false) {
+        return foreign();
+    }
+    let return_to = identity
+        .return_to(&form.return_to)
+        .map(String::from)
+        .unwrap_or_default();
+    let known = value_of(&request, BROWSER).and_then(|value| BrowserSecret::parse(&value));
+    let browser = match known.map_or_else(BrowserSecret::new, Ok) {
+        Ok(browser) => browser,
+        Err(error) => return failure(&error),
+    };
+    let client = client::address(&request, &identity.trusted_proxies);
+    let asked = link::request_link(
+        &identity.db,
+        &identity.limits,
+        &form.email,
+        &browser,
+        &return_to,
+        client,
+    );
+    match asked.await {
+        Ok(()) => HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/sign-in/sent"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .cookie(cookie(BROWSER, browser.to_cookie(), BROWSER_AGE))
+            .finish(),
+        Err(Error::Invalid(errors)) => {
+            let again = pages::SignIn {
+                email: &form.email,
+                return_to: &return_to,
+                problem: errors.first().map(|error| error.message.as_ref()),
+            };
+            page(StatusCode::UNPROCESSABLE_ENTITY, &again, &Policy::PLAIN)
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Link {
+    id: Uuid,
+    token: String,
+}
+
+async fn show_link(identity: Data<Identity>, link: Option<Query<Link>>) -> HttpResponse {
+    let Some(link) = link.filter(|link| link::is_token(&link.token)) else {
+        return link_invalid();
+    };
+    let confirm = pages::Confirm {
+        id: &link.id.to_string(),
+        token: &link.token,
+    };
+    let policy = Policy {
+        leads_to: &identity.frontend_origins,
+        secret_address: true,
+    };
+    page(StatusCode::OK, &confirm, &policy)
+}
+
+async fn redeem(request: HttpRequest, identity: Data<Identity>, link: Form<Link>) -> HttpResponse {
+    // Another site can't know the token, nor make the browser be the one that asked.
+    if !origin::is_own_form(&request, identity.origin(), true) {
+        return foreign();
+    }
+    let browser = value_of(&request, BROWSER).and_then(|value| BrowserSecret::parse(&value));
+    let client = client::info(&request, &identity.trusted_proxies);
+    let redeemed = link::redeem_link(
+        &identity.db,
+        &identity.limits,
+        link.id,
+        &link.token,
+        browser.as_ref(),
+        &client,
+    );
+    match redeemed.await {
+        Ok(signed_in) => welcome(&request, &identity, &signed_in).await,
+        Err(Error::Invalid(errors)) if errors.iter().any(|error| error.code == Code::OtherBrowser) => {
+            problem(
+                StatusCode::FORBIDDEN,
+                "Another browser",
+                "Open the link in the browser in which you asked for it, or ask for a new one here.",
+            )
+        }
+        Err(Error::Invalid(_)) => link_invalid(),
+        Err(error) => failure(&error),
+    }
+}
+
+/// A new session, whatever the browser held before: what it held is ended, so that nobody who planted
+/// it shares the session.
+async fn welcome(request: &HttpRequest, identity: &Identity, signed_in: &SignedIn) -> HttpResponse {
+    if let Some(before) = value_of(request, SESSION)
+        && let Err(error) = sessions::end_by_token(&identity.db, &before).await
+    {
+        tracing::warn!(%error, "the session before could not be ended");
+    }
+    let session = &signed_in.session;
+    let age = (session.idle_until - identity.db.clock().now()).num_seconds();
+    let to = signed_in
+        .return_to
+        .as_deref()
+        .and_then(|text| identity.return_to(text));
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, to.as_ref().map_or("/sign-in/done", |url| url.as_str())))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(("Referrer-Policy", "no-referrer"))
+        .cookie(cookie(SESSION, session.refresh_token.to_cookie(), age))
+        .cookie(without(BROWSER))
+        .finish()
+}
+
+fn foreign() -> HttpResponse {
+    problem(
+        StatusCode::FORBIDDEN,
+        "Not from here",
+        "This form was sent from another site. Please begin again.",
+    )
+}
+
+fn link_invalid() -> HttpResponse {
+    problem(
+        StatusCode::GONE,
+        "This link is no longer good",
+        "It has been used, replaced by a newer one, or is too old. Please ask for a new one.",
+    )
+}
