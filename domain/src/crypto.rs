@@ -8,7 +8,7 @@ mod keyring;
 mod root;
 mod sealed;
 
-pub use keyring::{Field, Keyring, create_owner_keys};
+pub use keyring::{DigestKey, Field, Keyring, create_owner_keys};
 pub use root::{Purpose, RootKeys};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
