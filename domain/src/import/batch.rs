@@ -70,13 +70,15 @@ impl Target<'_> {
         let mut progress = Progress::Ended;
         while let Some(part) = waiting.pop() {
             progress = match self.attempt(part, None).await {
-                Err(error) if is_about_data(&error) => {
+                Err(error) => {
+                    let sqlstate = refused_for_data(error)?;
                     if part.len() > 1 {
                         let (first, second) = part.split_at(part.len() / 2);
                         waiting.extend([second, first]);
                         continue;
                     }
-                    tracing::error!(import = %self.import, %error, "a row of an import could not be stored");
+                    // Not the message: it can quote the value.
+                    tracing::error!(import = %self.import, sqlstate, "a row of an import could not be stored");
                     let refusal = Refusal {
                         code: "ROW_UNUSABLE",
                         message: "the row could not be stored".to_owned(),
@@ -84,7 +86,7 @@ impl Target<'_> {
                     };
                     self.attempt(part, Some(&refusal)).await?
                 }
-                done => done?,
+                Ok(progress) => progress,
             };
             if progress == Progress::Ended {
                 break;
@@ -186,16 +188,21 @@ fn digest(key: &DigestKey, row: &Row) -> Option<[u8; 32]> {
     }
 }
 
-/// Whether the database refused what a statement held (classes 22 and 23 of SQLSTATE: a wrong or
-/// forbidden value; 54: one beyond a limit) rather than the statement.
-fn is_about_data(error: &Error) -> bool {
-    let Error::Internal(cause) = error else {
-        return matches!(error, Error::Invalid(_));
+/// The SQLSTATE, where the database refused what a statement held (classes 22 and 23: a wrong or
+/// forbidden value; 54: one beyond a limit) rather than the statement. Else gives the error back.
+fn refused_for_data(error: Error) -> Result<String> {
+    let sqlstate = match &error {
+        // A constraint that has a meaning to users.
+        Error::Invalid(_) => Some("23".to_owned()),
+        Error::Internal(cause) => cause
+            .downcast_ref::<sqlx::Error>()
+            .and_then(|error| error.as_database_error()?.code())
+            .map(|code| code.into_owned()),
+        _ => None,
     };
-    let code = cause
-        .downcast_ref::<sqlx::Error>()
-        .and_then(|error| error.as_database_error()?.code());
-    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    sqlstate
+        .filter(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+        .ok_or(error)
 }
 
 impl Outcome {

@@ -1,8 +1,8 @@
 //! Imports: a contact file becomes contacts, and every row has an outcome.
 //!
-//! [`start`] takes an uploaded file and enqueues the job; [`run::run`] is the job; [`get`], [`list`] and
+//! [`start()`] takes an uploaded file and enqueues the job; [`run::run`] is the job; [`get`], [`list`] and
 //! [`rows`] say what became of it. The reader is [`decode`] (bytes to text), [`table`] (text to rows) and
-//! [`google`] (rows to [`draft`]s); [`matching`] says which contact a row is about.
+//! [`google`] (rows to [`draft`]s); `matching` says which contact a row is about.
 
 mod batch;
 pub mod decode;

@@ -1,89 +1,21 @@
 //! One person in the memory of a batch: what they have, and what a row adds.
 
+mod called;
+mod known;
+
 use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::draft::{DateKind, Draft, DraftAddress, DraftAffiliation, DraftDate, DraftPhone, Name};
-use super::lookup::{Folded, Stored};
+use self::called::{STARRED, canonical, overlong_tags};
+use self::known::{KnownAffiliation, KnownDate, Positions, kind};
+use super::draft::{Draft, DraftAddress, DraftAffiliation, DraftDate, DraftPhone, Name};
+use super::lookup::Folded;
 use super::write::Writing;
-use crate::contact::name::{NameParts, display_name};
 use crate::crypto::DigestKey;
-use crate::email_address::EmailAddress;
 use crate::error::{Error, Result};
 
-/// Characters of a tag at most.
-const TAG_CHARS: usize = 200;
-/// Google's label for favourites, as the reader spells it.
-const STARRED: &str = "starred";
-
-/// What a row calls its person.
-pub(super) struct Called {
-    /// What they are shown as, unless that is only an address or a number.
-    pub(super) name: Option<String>,
-    /// What they are shown as.
-    display_name: Option<String>,
-}
-
-/// What a row calls its person.
-pub(super) fn called(draft: &Draft) -> Called {
-    let name = &draft.name;
-    let parts = NameParts {
-        given: name.given.as_deref(),
-        additional: name.additional.as_deref(),
-        family: name.family.as_deref(),
-        suffix: name.suffix.as_deref(),
-        full: name.full.as_deref(),
-        nickname: name.nickname.as_deref(),
-    };
-    let phonetic = [name.phonetic_given.as_deref(), name.phonetic_family.as_deref()];
-    let phonetic: Vec<_> = phonetic.into_iter().flatten().collect();
-    let phonetic = phonetic.join(" ");
-    let companies = draft
-        .affiliations
-        .iter()
-        .filter_map(|place| place.company.as_deref());
-    let others = name.file_as.as_deref().into_iter().chain([&*phonetic]);
-    let name = display_name(parts, others.chain(companies));
-    let reached = draft.emails.iter().map(|email| &email.value);
-    let reached = reached.chain(draft.phones.iter().map(|phone| &phone.raw)).next();
-    Called {
-        display_name: name.clone().or_else(|| reached.cloned()),
-        name,
-    }
-}
-
-/// What a row is looked for by.
-pub(super) fn keys(draft: &Draft) -> Vec<String> {
-    let emails: Vec<_> = draft
-        .emails
-        .iter()
-        .filter_map(|email| canonical(&email.value))
-        .collect();
-    if emails.is_empty() {
-        return draft
-            .phones
-            .iter()
-            .filter_map(|phone| phone.e164.clone())
-            .collect();
-    }
-    emails
-}
-
-/// The labels that become tags; the rest are [`overlong_tags`] and the star.
-pub(super) fn tags(draft: &Draft) -> impl Iterator<Item = &str> {
-    let tags = draft.tags.iter().map(String::as_str);
-    tags.filter(|tag| *tag != STARRED && tag.chars().count() <= TAG_CHARS)
-}
-
-fn overlong_tags(draft: &Draft) -> impl Iterator<Item = &str> {
-    let tags = draft.tags.iter().map(String::as_str);
-    tags.filter(|tag| tag.chars().count() > TAG_CHARS)
-}
-
-fn canonical(address: &str) -> Option<String> {
-    EmailAddress::parse(address).map(|address| address.canonical().to_owned())
-}
+pub(super) use self::called::{called, keys, tags};
 
 /// A person, before and after the rows of a batch.
 pub(super) struct Person {
@@ -107,29 +39,6 @@ pub(super) struct Person {
     next: Positions,
 }
 
-/// The next free position of each list.
-#[derive(Default)]
-struct Positions {
-    email: i32,
-    phone: i32,
-    link: i32,
-    address: i32,
-    date: i32,
-    affiliation: i32,
-}
-
-impl Positions {
-    fn take(position: &mut i32) -> i32 {
-        let taken = *position;
-        *position = position.saturating_add(1);
-        taken
-    }
-}
-
-fn next(positions: impl Iterator<Item = i32>) -> i32 {
-    positions.max().map_or(0, |last| last.saturating_add(1))
-}
-
 impl Person {
     /// Somebody of whom nothing is known yet.
     pub(super) fn new(id: Uuid) -> Self {
@@ -150,78 +59,6 @@ impl Person {
             tags: HashSet::new(),
             digests: HashSet::new(),
             next: Positions::default(),
-        }
-    }
-
-    /// A contact of the database.
-    pub(super) fn stored(stored: Stored) -> Self {
-        let digests = stored.digests().collect();
-        let next = Positions {
-            email: next(stored.emails.iter().map(|item| item.position)),
-            phone: next(stored.phones.iter().map(|item| item.position)),
-            link: next(stored.links.iter().map(|item| item.position)),
-            address: next(stored.addresses.iter().map(|item| item.position)),
-            date: next(stored.dates.iter().map(|item| item.position)),
-            affiliation: next(stored.affiliations.iter().map(|item| item.position)),
-        };
-        let names = Name {
-            prefix: stored.name_prefix,
-            given: stored.given_name,
-            additional: stored.additional_name,
-            family: stored.family_name,
-            suffix: stored.name_suffix,
-            nickname: stored.nickname,
-            phonetic_given: stored.phonetic_given_name,
-            phonetic_family: stored.phonetic_family_name,
-            file_as: stored.file_as,
-            full: None,
-        };
-        let shown = &stored.display_name;
-        let nameless = !names.is_identifying()
-            && names.suffix.is_none()
-            && (stored.emails.iter().any(|email| email.address == *shown)
-                || stored.phones.iter().any(|phone| phone.raw == *shown));
-        Self {
-            id: stored.id,
-            is_new: false,
-            is_changed: false,
-            starred: false,
-            name: (!nameless).then_some(stored.folded),
-            display_name: stored.display_name,
-            names,
-            emails: stored.emails.into_iter().map(|email| email.canonical).collect(),
-            phones: stored
-                .phones
-                .into_iter()
-                .map(|phone| phone.e164.unwrap_or(phone.raw))
-                .collect(),
-            links: stored.links.into_iter().map(|link| link.url).collect(),
-            addresses: stored
-                .addresses
-                .into_iter()
-                .map(|address| address.parts)
-                .collect(),
-            dates: stored
-                .dates
-                .into_iter()
-                .map(|date| KnownDate {
-                    label: date.label.filter(|_| date.kind == "other"),
-                    kind: date.kind,
-                    parts: [date.year, date.month.map(i16::from), date.day.map(i16::from)],
-                })
-                .collect(),
-            affiliations: stored
-                .affiliations
-                .into_iter()
-                .map(|place| KnownAffiliation {
-                    company: place.company,
-                    title: place.title,
-                    department: place.department,
-                })
-                .collect(),
-            tags: stored.tags.into_iter().collect(),
-            digests,
-            next,
         }
     }
 
@@ -350,11 +187,7 @@ impl Person {
             .collect();
         let changed = !new.is_empty();
         for date in new {
-            self.dates.push(KnownDate {
-                kind: kind(date.kind).to_owned(),
-                label: date.label.clone(),
-                parts: date_parts(date),
-            });
+            self.dates.push(KnownDate::of(date));
             writing.date(
                 self.id,
                 Positions::take(&mut self.next.date),
@@ -384,11 +217,7 @@ impl Person {
         }
         let changed = !new.is_empty();
         for (company, place) in new {
-            self.affiliations.push(KnownAffiliation {
-                company: company.map(str::to_owned),
-                title: place.title.clone(),
-                department: place.department.clone(),
-            });
+            self.affiliations.push(KnownAffiliation::of(company, place));
             let position = Positions::take(&mut self.next.affiliation);
             writing.affiliation(self.id, position, company, place);
         }
@@ -461,53 +290,4 @@ fn parts(address: &DraftAddress) -> [Option<String>; 8] {
         address.postal_code.clone(),
         address.country.clone(),
     ]
-}
-
-fn kind(kind: DateKind) -> &'static str {
-    match kind {
-        DateKind::Birthday => "birthday",
-        DateKind::Anniversary => "anniversary",
-        DateKind::Other => "other",
-    }
-}
-
-fn date_parts(date: &DraftDate) -> [Option<i16>; 3] {
-    let date = date.date;
-    [
-        date.year(),
-        date.month().map(i16::from),
-        date.day().map(i16::from),
-    ]
-}
-
-struct KnownDate {
-    kind: String,
-    label: Option<String>,
-    parts: [Option<i16>; 3],
-}
-
-impl KnownDate {
-    /// Whether it says all that `date` says; a date without its year is less than one with it.
-    fn says(&self, date: &DraftDate) -> bool {
-        let covers = |(ours, theirs): (&Option<i16>, &Option<i16>)| theirs.is_none() || ours == theirs;
-        self.kind == kind(date.kind)
-            && self.label == date.label
-            && self.parts.iter().zip(&date_parts(date)).all(covers)
-    }
-}
-
-struct KnownAffiliation {
-    company: Option<String>,
-    title: Option<String>,
-    department: Option<String>,
-}
-
-impl KnownAffiliation {
-    /// Whether it says all that `place` says.
-    fn says(&self, company: Option<&str>, place: &DraftAffiliation) -> bool {
-        let covers = |ours: &Option<String>, theirs: &Option<String>| theirs.is_none() || ours == theirs;
-        (company.is_none() || self.company.as_deref() == company)
-            && covers(&self.title, &place.title)
-            && covers(&self.department, &place.department)
-    }
 }

@@ -88,7 +88,8 @@ const STREETS: [(&str, &str, &str, &str); 5] = [
     ("桜町1-2-3", "仙台市", "980-0000", "日本"),
 ];
 
-/// People of a small file, who may share their names.
+/// The names are few. In a file of more people than that they are numbered, so that nobody is taken for
+/// somebody else.
 const SMALL: usize = 1000;
 /// Bytes after which a piece of the file is full.
 const PIECE: usize = 64 * 1024;
@@ -102,7 +103,7 @@ pub fn google_csv(rows: usize, seed: u64) -> impl Iterator<Item = Vec<u8>> {
         while text.len() < PIECE
             && let Some(number) = people.next()
         {
-            person(number, &mut dice).write(&mut text);
+            person(number, rows > SMALL, &mut dice).write(&mut text);
         }
         (!text.is_empty()).then(|| std::mem::take(&mut text).into_bytes())
     })
@@ -156,7 +157,7 @@ impl Person {
     }
 }
 
-fn person(number: usize, dice: &mut Dice) -> Person {
+fn person(number: usize, numbered: bool, dice: &mut Dice) -> Person {
     let mut person = Person(Vec::new());
     let (given, family) = *dice.pick(&PEOPLE);
     // Some people are known by one name only, and a few only by their company.
@@ -164,14 +165,10 @@ fn person(number: usize, dice: &mut Dice) -> Person {
     if shape != 0 {
         person.set("First Name", *dice.pick(given));
     }
-    if shape > 1 {
-        let family = *dice.pick(family);
-        // The names are few; in a big file nobody shall be taken for somebody else.
-        if number > SMALL {
-            person.set("Last Name", format!("{family} {number}"));
-        } else {
-            person.set("Last Name", family);
-        }
+    if numbered {
+        person.set("Last Name", format!("{} {number}", dice.pick(family)));
+    } else if shape > 1 {
+        person.set("Last Name", *dice.pick(family));
     }
     if dice.percent(8) {
         person.set("Middle Name", *dice.pick(given));

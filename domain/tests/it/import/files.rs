@@ -202,7 +202,8 @@ async fn a_nasty_file_has_an_outcome_for_each_row() {
 async fn a_batch_costs_the_same_statements_for_ten_rows_and_for_hundreds() {
     let world = World::new().await;
     let mut costs = Vec::new();
-    for (rows, seed) in [(10, 1), (450, 2)] {
+    // The first run unwraps the owner's keys.
+    for (rows, seed) in [(1, 3), (10, 1), (450, 2)] {
         let id = world.start("contacts.csv", google_csv(rows, seed)).await;
         let pieces = google_csv(rows, seed).count() as u64;
         let before = world.db.statements();
@@ -210,7 +211,7 @@ async fn a_batch_costs_the_same_statements_for_ten_rows_and_for_hundreds() {
         // Each piece is read twice, in a transaction of three statements.
         costs.push(world.db.statements() - before - 6 * pieces);
     }
-    assert_eq!(costs[0], costs[1]);
+    assert_eq!(costs[1], costs[2]);
 }
 
 #[tokio::test]
