@@ -8,7 +8,7 @@ mod keyring;
 mod root;
 mod sealed;
 
-pub use keyring::{Field, Keyring, create_owner_keys};
+pub use keyring::{DigestKey, Field, Keyring, create_owner_keys};
 pub(crate) use root::mac;
 pub use root::{Purpose, RootKeys};
 

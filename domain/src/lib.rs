@@ -26,6 +26,7 @@ pub mod telemetry;
     reason = "for tests, which end when something is missing"
 )]
 pub mod testing;
+pub mod upload;
 pub mod viewer;
 
 pub use config::{Config, Environment};

@@ -1,4 +1,4 @@
-//! Which row of a file a contact came from, by keyed digest.
+//! Which row of a file a contact came from, and which texts it got from files, by keyed digest.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,6 +10,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub digest: Vec<u8>,
     pub contact_id: Uuid,
+    pub import_id: Uuid,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

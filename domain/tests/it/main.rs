@@ -3,6 +3,7 @@
 
 mod contact;
 mod identity;
+mod import;
 mod isolation;
 mod limit;
 mod session;

@@ -1,4 +1,6 @@
 -- People, companies, tags, notes: the content.
+-- Folding can make a text four times as long, and an index takes no entry above 2,704 bytes, so what
+-- long names are sorted by is cut.
 
 CREATE TABLE contact (
     owner_id              uuid NOT NULL REFERENCES owner (id),
@@ -13,10 +15,10 @@ CREATE TABLE contact (
     phonetic_family_name  text CHECK (length(phonetic_family_name) <= 200),
     file_as               text CHECK (length(file_as) <= 500),
     display_name          text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 1000),
-    sort_name             text COLLATE "C" NOT NULL GENERATED ALWAYS AS (fold(coalesce(
+    sort_name             text COLLATE "C" NOT NULL GENERATED ALWAYS AS (left(fold(coalesce(
                               file_as,
                               NULLIF(trim(coalesce(family_name, '') || ' ' || coalesce(given_name, '') || ' ' || coalesce(additional_name, '')), ''),
-                              display_name))) STORED,
+                              display_name)), 500)) STORED,
     starred               boolean NOT NULL DEFAULT false,
     last_interaction_at   timestamptz,
     last_interaction_key  timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(last_interaction_at, '-infinity')) STORED,
@@ -121,7 +123,7 @@ CREATE TABLE company (
     owner_id    uuid NOT NULL REFERENCES owner (id),
     id          uuid NOT NULL,
     name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 500),
-    sort_name   text COLLATE "C" NOT NULL GENERATED ALWAYS AS (fold(name)) STORED,
+    sort_name   text COLLATE "C" NOT NULL GENERATED ALWAYS AS (left(fold(name), 500)) STORED,
     version     integer NOT NULL DEFAULT 1,
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,

@@ -78,15 +78,19 @@ CALL make_machinery('import_row');
 GRANT SELECT, INSERT ON import_row TO crm_viewer;
 
 -- Which row of some file a contact came from, as a keyed digest of all the row says: the same row
--- again creates nothing. It goes with its contact, so that a deleted person can be imported again.
+-- again creates nothing. Likewise, with the contact in the digest, which texts a contact has got from
+-- files, since sealed notes can't be compared. It goes with its contact, so that a deleted person can
+-- be imported again.
 CREATE TABLE import_digest (
     owner_id    uuid NOT NULL,
     digest      bytea NOT NULL,
     contact_id  uuid NOT NULL,
+    import_id   uuid NOT NULL,
     PRIMARY KEY (owner_id, digest),
     CONSTRAINT import_digest_contact FOREIGN KEY (owner_id, contact_id) REFERENCES contact (owner_id, id)
         ON DELETE CASCADE DEFERRABLE INITIALLY IMMEDIATE
 );
+COMMENT ON COLUMN import_digest.import_id IS 'The import that saw it first: the same row again in its file is a duplicate.';
 CREATE INDEX import_digest_by_contact ON import_digest (owner_id, contact_id);
 CALL make_machinery('import_digest');
 GRANT SELECT, INSERT, DELETE ON import_digest TO crm_viewer;
