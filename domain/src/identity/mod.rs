@@ -1,3 +1,4 @@
 //! Who signs in, and how.
 
+pub mod link;
 pub mod token;

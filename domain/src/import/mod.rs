@@ -3,4 +3,5 @@
 pub mod decode;
 pub mod draft;
 pub mod google;
+pub mod run;
 pub mod table;
