@@ -1,6 +1,5 @@
 //! The rules of the product: every operation, taking who asks. Both binaries call it.
 
-pub mod account;
 pub mod clock;
 pub mod company;
 pub mod config;

@@ -18,7 +18,7 @@ pub(crate) struct User(pub(crate) account::User);
 #[Object]
 impl User {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         Kind::User.id(self.0.id)
     }
     /// Their name, if they gave one.

@@ -20,7 +20,7 @@ pub(crate) struct Company(pub(crate) companies::Company);
 #[Object]
 impl Company {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         Kind::Company.id(self.0.id)
     }
     /// Its name.

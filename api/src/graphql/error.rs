@@ -31,6 +31,8 @@ macro_rules! user_error_codes {
             FileUnusable,
             /// A link is wrong, used or too old.
             LinkInvalid,
+            /// A link was asked for by another browser.
+            OtherBrowser,
         }
 
         impl From<Code> for UserErrorCode {
@@ -42,7 +44,7 @@ macro_rules! user_error_codes {
 }
 
 user_error_codes!(
-    NotFound, Required, TooLong, TooMany, Invalid, Taken, Conflict, FileTooLarge, FileUnusable, LinkInvalid
+    NotFound, Required, TooLong, TooMany, Invalid, Taken, Conflict, FileTooLarge, FileUnusable, LinkInvalid, OtherBrowser
 );
 
 /// One thing that is wrong with a mutation's input. If there is any, nothing was changed.

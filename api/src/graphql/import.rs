@@ -76,7 +76,7 @@ impl Import {
 #[Object]
 impl Import {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         Kind::Import.id(self.import.id)
     }
     /// The file's name, as its sender called it.
@@ -194,7 +194,7 @@ impl ImportRow {
         let load = || async {
             let tx = self.contacts.reader.tx().await?;
             let contacts = domain::contact::get_many(tx, &self.contacts.ids).await?;
-            Ok(ContactPage::new(contacts, self.contacts.reader.clone()))
+            Ok::<_, domain::Error>(ContactPage::new(contacts, self.contacts.reader.clone()))
         };
         let page = self.contacts.page.get_or_try_init(load).await.map_err(top_level)?;
         Ok(ContactPage::find(page, id))

@@ -38,7 +38,7 @@ impl NotedContacts {
     async fn find(&self, id: Uuid) -> domain::Result<Option<Contact>> {
         let load = || async {
             let contacts = domain::contact::get_many(self.reader.tx().await?, &self.ids).await?;
-            Ok(ContactPage::new(contacts, self.reader.clone()))
+            Ok::<_, domain::Error>(ContactPage::new(contacts, self.reader.clone()))
         };
         let page: &Arc<ContactPage> = self.page.get_or_try_init(load).await?;
         Ok(ContactPage::find(page, id))
@@ -73,7 +73,7 @@ impl Note {
 #[Object]
 impl Note {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         Kind::Note.id(self.note.id)
     }
     /// The text, in Markdown (CommonMark). Encrypted at rest.

@@ -20,7 +20,7 @@ pub(crate) struct Tag(pub(crate) tags::Tag);
 #[Object]
 impl Tag {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         Kind::Tag.id(self.0.id)
     }
     /// The name. No two tags have the same, whatever its case and accents.

@@ -82,7 +82,7 @@ pub async fn find_or_create(tx: &Tx, names: &[&str]) -> Result<Vec<Company>> {
         "INSERT INTO company (owner_id, id, name, created_at, updated_at) \
          SELECT DISTINCT ON (fold(w.name)) $1, w.id, w.name, $4, $4 \
          FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY w (id, name, place) \
-         WHERE NOT EXISTS (SELECT 1 FROM company c WHERE c.sort_name = fold(w.name)) \
+         WHERE NOT EXISTS (SELECT 1 FROM company c WHERE c.sort_name = left(fold(w.name), 500) AND fold(c.name) = fold(w.name)) \
          ORDER BY fold(w.name), w.place",
         [
             tx.owner()?.into(),
@@ -96,7 +96,7 @@ pub async fn find_or_create(tx: &Tx, names: &[&str]) -> Result<Vec<Company>> {
         .query(
             "SELECT c.* FROM unnest($1::text[]) WITH ORDINALITY w (name, place) \
              CROSS JOIN LATERAL (SELECT owner_id, id, name, sort_name, version, created_at, updated_at FROM company \
-               WHERE sort_name = fold(w.name) ORDER BY id LIMIT 1) c ORDER BY w.place",
+               WHERE sort_name = left(fold(w.name), 500) AND fold(company.name) = fold(w.name) ORDER BY id LIMIT 1) c ORDER BY w.place",
             [names.clone().into()],
         )
         .await?;

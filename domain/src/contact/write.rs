@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::input::{Change, Checked, ContactInput};
 use super::name::{NameParts, display_name};
 use super::{Contact, read};
-use crate::account;
 use crate::db::Tx;
 use crate::error::{Code, Error, Result, UserError};
+use crate::identity::account;
 
 mod lists;
 

@@ -20,5 +20,5 @@ mod start;
 pub mod table;
 mod write;
 
-pub use read::{Format, Import, ImportRow, ImportState, RowOutcome, get, list, rows};
+pub use read::{Format, Import, ImportRow, ImportState, RowOutcome, count, get, get_many, list, rows};
 pub use start::start;

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use entity::{Owned, import, import_row};
-use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -140,6 +140,26 @@ pub async fn get(tx: &Tx, id: Uuid) -> Result<Option<Import>> {
         .one(tx)
         .await?;
     found.map(Import::try_from).transpose()
+}
+
+/// Those of the ids that the viewer has, in no order.
+///
+/// # Errors
+/// When the database is gone.
+pub async fn get_many(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Import>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = import::Entity::visible_to(tx.owner()?).filter(import::Column::Id.eq_any(ids.to_vec()));
+    query.all(tx).await?.into_iter().map(Import::try_from).collect()
+}
+
+/// How many imports the viewer has had.
+///
+/// # Errors
+/// When the database is gone.
+pub async fn count(tx: &Tx) -> Result<u64> {
+    Ok(import::Entity::visible_to(tx.owner()?).count(tx).await?)
 }
 
 /// The viewer's imports, the newest first.

@@ -55,7 +55,7 @@ impl Contact {
 #[Object]
 impl Contact {
     /// The global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         node::Kind::Contact.id(self.row().id)
     }
     /// "Dr.".
