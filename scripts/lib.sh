@@ -155,6 +155,33 @@ closing_lines() {
   sed $'s/\033\\[[0-9;]*m//g' "$1" | awk '/^ *Summary \[/ { closing = 1 } closing || /^test result:/'
 }
 
+# --- mail ---
+
+# start_maildev DIRECTORY MAILS SMTP_PORT WEB_PORT: a mail server with a web page, from npm, kept in
+# DIRECTORY, on the next free ports; sets smtp_url and mailbox_url. Fails where npm can't bring it.
+start_maildev() {
+  local program=$1/maildev/node_modules/.bin/maildev smtp web tries=0
+  command -v node >/dev/null && command -v npm >/dev/null || return 1
+  if ! [ -x "$program" ]; then
+    say "installing a local mailbox"
+    run npm install --prefix "$1/maildev" --no-audit --no-fund --loglevel=error --fetch-retries=0 \
+      --fetch-timeout=20000 maildev@2.2.1 >&2 || return 1
+    [ -x "$program" ] || return 1
+  fi
+  smtp=$(port "$1/smtp.port" "$3")
+  web=$(port "$1/mailbox.port" "$4")
+  start mail "$program" --ip 127.0.0.1 --web-ip 127.0.0.1 --smtp "$smtp" --web "$web" --mail-directory "$2"
+  until port_taken "$smtp" && port_taken "$web"; do
+    tries=$((tries + 1))
+    [ $tries -lt 150 ] || return 1
+    sleep 0.1
+  done
+  # shellcheck disable=SC2034 # both are for the caller
+  smtp_url=smtp://127.0.0.1:$smtp
+  # shellcheck disable=SC2034
+  mailbox_url=http://127.0.0.1:$web
+}
+
 # --- the product ---
 
 # The binaries of a development build, or those that CRM_BIN_DIR names, which are then not built.

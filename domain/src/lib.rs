@@ -16,6 +16,7 @@ pub mod note;
 pub mod page;
 pub mod partial_date;
 pub mod phone_number;
+pub mod sweep;
 pub mod tag;
 pub mod telemetry;
 #[cfg(feature = "testing")]

@@ -28,7 +28,7 @@ async fn a_loosened_database_is_refused() {
         "ALTER TABLE contact DISABLE ROW LEVEL SECURITY",
         "CREATE POLICY generous ON note USING (true)",
         "GRANT SELECT ON signing_key TO crm_viewer",
-        "GRANT EXECUTE ON FUNCTION stale_uploads TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION delete_stale_uploads TO PUBLIC",
         "ALTER TABLE tag DISABLE TRIGGER journal_insert",
         "CREATE VIEW peek AS SELECT * FROM contact",
     ] {
@@ -131,7 +131,7 @@ async fn the_database_refuses_rows_and_references_of_another_owner() {
         ("SELECT private_key FROM signing_key".to_owned(), "42501"),
         ("UPDATE session SET expires_at = now()".to_owned(), "42501"),
         ("CREATE TABLE mine (a integer)".to_owned(), "42501"),
-        ("SELECT stale_uploads(now(), 10)".to_owned(), "42501"),
+        ("SELECT delete_stale_uploads(now(), 10)".to_owned(), "42501"),
         ("SELECT * FROM apalis.jobs".to_owned(), "42501"),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(as_ada.clone())).execute(&mut raw).await.unwrap();

@@ -91,14 +91,20 @@ CREATE INDEX import_digest_by_contact ON import_digest (owner_id, contact_id);
 CALL make_machinery('import_digest');
 GRANT SELECT, INSERT, DELETE ON import_digest TO crm_viewer;
 
--- Files that were never finished, or that no import refers to any more. Returns ids only.
-CREATE FUNCTION stale_uploads(before timestamptz, at_most integer) RETURNS TABLE (owner_id uuid, upload_id uuid)
-    LANGUAGE sql STABLE SECURITY DEFINER
+-- Removes files that were never finished, or that no import refers to any more, whoever's they are.
+-- Returns how many.
+CREATE FUNCTION delete_stale_uploads(before timestamptz, at_most integer) RETURNS integer
+    LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
     AS $$
-    SELECT u.owner_id, u.id FROM upload u
-    WHERE u.created_at < before
-      AND NOT EXISTS (SELECT 1 FROM import i WHERE i.owner_id = u.owner_id AND i.upload_id = u.id)
-    ORDER BY u.created_at LIMIT at_most
+    WITH stale AS (
+        SELECT u.owner_id, u.id FROM upload u
+        WHERE u.created_at < before
+          AND NOT EXISTS (SELECT 1 FROM import i WHERE i.owner_id = u.owner_id AND i.upload_id = u.id)
+        ORDER BY u.created_at LIMIT at_most FOR UPDATE SKIP LOCKED
+    ), deleted AS (
+        DELETE FROM upload u USING stale s WHERE u.owner_id = s.owner_id AND u.id = s.id RETURNING 1
+    )
+    SELECT count(*)::integer FROM deleted
 $$;
-GRANT EXECUTE ON FUNCTION stale_uploads(timestamptz, integer) TO crm_system;
+GRANT EXECUTE ON FUNCTION delete_stale_uploads(timestamptz, integer) TO crm_system;

@@ -15,7 +15,11 @@ DECLARE
 BEGIN
     INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, idempotency_key, metadata)
     VALUES (apalis.generate_ulid(), enqueue_job.job_type, convert_to(payload::text, 'UTF8'), 'Pending', 0,
-        enqueue_job.max_attempts, enqueue_job.run_at, 0, coalesce(owner::text, 'system') || ':' || key,
+        enqueue_job.max_attempts,
+        -- The queue is told at once only of what is due by the time the transaction began, and the
+        -- caller looked at the clock a little later.
+        CASE WHEN enqueue_job.run_at <= clock_timestamp() THEN least(enqueue_job.run_at, now()) ELSE enqueue_job.run_at END,
+        0, coalesce(owner::text, 'system') || ':' || key,
         coalesce((SELECT hstore(array_agg(k), array_agg(v))
             FROM (VALUES ('owner', owner::text), ('user', current_user_id()::text),
                          ('batch', NULLIF(current_setting('app.batch', true), '')), ('trace', trace)) m (k, v)

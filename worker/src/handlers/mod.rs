@@ -1,0 +1,5 @@
+//! What each kind of job does: a file a kind.
+
+mod run_import;
+mod send_sign_in_link;
+mod sweep;

@@ -1,0 +1,17 @@
+//! Tests of the worker on a real Postgres and a real mail server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod enqueue;
+mod failure;
+mod fetch;
+mod life;
+mod mail;
+mod process;
+mod schedule;
+mod support;
+mod sweep;

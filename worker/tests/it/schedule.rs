@@ -1,0 +1,21 @@
+//! A tick comes once, however many workers tick.
+
+use chrono::TimeDelta;
+use worker::register::SCHEDULES;
+use worker::schedule::enqueue_latest;
+
+use crate::support::Rig;
+
+#[tokio::test]
+async fn two_workers_tick_one_job() {
+    let rig = Rig::new().await;
+    let tick = || enqueue_latest(&rig.ctx, SCHEDULES);
+    let (first, second) = tokio::join!(tick(), tick());
+    // Unless the hour turned between the two.
+    let jobs = rig.jobs("sweep").await.len();
+    assert_eq!(first.unwrap() + second.unwrap(), jobs);
+    rig.ctx.clock().advance(TimeDelta::minutes(60));
+    assert_eq!(tick().await.unwrap(), 1, "the next hour is another");
+    assert_eq!(tick().await.unwrap(), 0, "and comes once");
+    assert_eq!(worker::drain(&rig.ctx).await, jobs + 1);
+}
