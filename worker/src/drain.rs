@@ -17,7 +17,10 @@ use crate::register;
 ///
 /// # Panics
 /// When the database refuses: there is no test without it.
-#[expect(clippy::expect_used, reason = "for tests, which end when something is missing")]
+#[expect(
+    clippy::expect_used,
+    reason = "for tests, which end when something is missing"
+)]
 pub async fn drain(ctx: &Context) -> usize {
     drain_kinds(ctx, &register::kinds())
         .await

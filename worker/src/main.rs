@@ -1,8 +1,8 @@
 //! The worker's binary: `worker run`.
 
 use anyhow::{Context as _, bail};
-use domain::clock::Clock;
 use domain::Config;
+use domain::clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use worker::{Context, register, run};
@@ -36,11 +36,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         std::future::pending::<()>().await;
     });
     let environment = config.environment;
-    let db = Db::connect(&config, "worker", Clock::system())?;
+    let ctx = Context::new(config, Clock::system())?;
+    let db = ctx.db.clone();
     db.verify(environment)
         .await
         .context("the database can't be used")?;
-    let ctx = Context::new(config, db.clone())?;
     run::serve(ctx, register::kinds(), register::SCHEDULES, stopped).await?;
     db.close().await;
     tracing::info!("stopped");

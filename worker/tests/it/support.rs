@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
+use domain::Viewer;
 use domain::clock::Clock;
 use domain::jobs::{self, Job};
 use domain::testing::{Login, TestDatabase};
-use domain::Viewer;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
