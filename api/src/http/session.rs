@@ -2,7 +2,7 @@
 //! access tokens.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use domain::identity::session::{self, NewSession};
@@ -12,7 +12,7 @@ use domain::{Error, Result};
 use serde_json::json;
 
 use super::identity::{Identity, SESSION, cookie, value_of, without};
-use super::{client, origin};
+use super::{client, envelope, origin};
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
@@ -29,7 +29,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 /// of another origin may read the answer is said with all that is CORS.
 async fn token(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
     if !origin::is_caller(&request, identity.origin(), &identity.frontend_origins) {
-        return failure(&Error::Forbidden);
+        return failure(&request, &Error::Forbidden);
     }
     match refreshed(&request, &identity).await {
         Ok((session, token)) => {
@@ -42,7 +42,7 @@ async fn token(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
                     "tokenType": "Bearer",
                 }))
         }
-        Err(error) => failure(&error),
+        Err(error) => failure(&request, &error),
     }
 }
 
@@ -58,12 +58,12 @@ async fn refreshed(request: &HttpRequest, identity: &Identity) -> Result<(NewSes
 /// Signs out, from a script or from a page's form.
 async fn end(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
     if !origin::is_caller(&request, identity.origin(), &identity.frontend_origins) {
-        return failure(&Error::Forbidden);
+        return failure(&request, &Error::Forbidden);
     }
     if let Some(cookie) = value_of(&request, SESSION)
         && let Err(error) = session::end_by_token(&identity.db, &cookie).await
     {
-        return failure(&error);
+        return failure(&request, &error);
     }
     let accept = request
         .headers()
@@ -83,12 +83,12 @@ async fn end(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
 }
 
 /// The keys by which access tokens may be signed. Kept for a minute only, so that a retired key goes.
-async fn key_set(identity: Data<Identity>) -> HttpResponse {
+async fn key_set(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
     match identity.tokens.key_set().await {
         Ok(keys) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "public, max-age=60"))
             .json(keys),
-        Err(error) => failure(&error),
+        Err(error) => failure(&request, &error),
     }
 }
 
@@ -99,24 +99,28 @@ fn answer(status: StatusCode) -> HttpResponseBuilder {
     response
 }
 
-fn failure(error: &Error) -> HttpResponse {
-    let status = match error {
-        Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::Forbidden => StatusCode::FORBIDDEN,
-        Error::NotFound => StatusCode::NOT_FOUND,
-        Error::Invalid(_) => StatusCode::BAD_REQUEST,
-        Error::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+/// An error in the form that clients know from GraphQL.
+fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
+    let (status, message) = match error {
+        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "sign in first"),
+        Error::Forbidden => (StatusCode::FORBIDDEN, "not from this origin"),
+        Error::NotFound => (StatusCode::NOT_FOUND, "not found"),
+        Error::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid input"),
+        Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available right now"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     };
     match error {
         Error::Unavailable(_) => tracing::warn!(%error, "session call unavailable"),
         Error::Internal(_) => tracing::error!(%error, "session call failed"),
         _ => {}
     }
-    let mut response = answer(status);
+    let id = envelope::request_id(request).unwrap_or_default();
+    let mut response = envelope::error_response(status, error.class(), message, &id);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Error::RateLimited(wait) = error {
-        response.insert_header((RETRY_AFTER, wait.as_secs() + 1));
+        headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
     }
-    response.json(json!({ "error": { "code": error.class() } }))
+    response
 }

@@ -1,12 +1,13 @@
-//! A server of the sign-in alone, and a browser that keeps cookies.
+//! A server of the sign-in alone, within the envelope of all requests, and a browser that keeps cookies.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{HttpRequest, HttpResponse, web};
+use api::http::envelope::Envelope;
 use api::http::guard::viewer_from;
 use api::http::identity::{self, Identity};
+use api::http::server;
 use domain::Db;
 use domain::clock::Clock;
 use domain::identity::account;
@@ -29,10 +30,20 @@ pub struct Server {
     pub db: Db,
     pub clock: Clock,
     pub url: Url,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+    }
 }
 
 impl Server {
     pub async fn start(extra: &[(&str, &str)]) -> Self {
+        domain::crypto::install_crypto_provider();
         let database = TestDatabase::new().await;
         let settings = [&[("FRONTEND_ORIGINS", FRONT_END)], extra].concat();
         let config = database.config(Login::Api, &settings);
@@ -41,25 +52,26 @@ impl Server {
         let limits = Limits::connect(&config, clock.clone()).unwrap();
         let tokens = Tokens::new(&db, &config);
         let state = Data::new(Identity::new(&config, db.clone(), limits, tokens));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let app = move || {
-            App::new()
+        let envelope = Envelope::new(&config, clock.clone());
+        let routes = move |config: &mut web::ServiceConfig| {
+            config
                 .app_data(state.clone())
                 .configure(identity::configure)
-                .route("/me", web::get().to(me))
+                .route("/me", web::get().to(me));
         };
-        let server = HttpServer::new(app)
-            .workers(1)
-            .disable_signals()
-            .listen(listener)
-            .unwrap();
-        actix_web::rt::spawn(server.run());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async {
+            stopped.await.ok();
+        };
+        let listening = server::listen("127.0.0.1:0", &envelope, routes, stopped).unwrap();
+        let url = Url::parse(&format!("http://{}", listening.addresses[0])).unwrap();
+        actix_web::rt::spawn(listening.server);
         Self {
             _database: database,
             db,
             clock,
             url,
+            stop: Some(stop),
         }
     }
 

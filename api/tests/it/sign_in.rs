@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::identity::link;
 use reqwest::{Method, Response, StatusCode};
 
-use super::browser::{Server, header, json};
+use super::browser::{FRONT_END, Server, header, json};
 
 #[actix_web::test]
 async fn a_browser_signs_in_calls_and_signs_out() {
@@ -19,6 +19,7 @@ async fn a_browser_signs_in_calls_and_signs_out() {
         policy.starts_with("default-src 'none'; style-src 'self'; form-action 'self';"),
         "{policy}"
     );
+    assert_eq!(header(&form, "referrer-policy"), "same-origin");
     let html = form.text().await.unwrap();
     assert!(html.contains(r#"value="http://localhost:3000/inbox?a=b""#) && !html.contains("<script"));
 
@@ -55,6 +56,8 @@ async fn a_browser_signs_in_calls_and_signs_out() {
     let before = browser.cookie("__Host-session").unwrap();
     let answer = browser.call("/session/token").await;
     assert_eq!(header(&answer, "cache-control"), "no-store");
+    assert_eq!(header(&answer, "access-control-allow-origin"), FRONT_END);
+    assert_eq!(header(&answer, "access-control-allow-credentials"), "true");
     let answer = json(answer).await;
     assert_eq!(
         (&answer["expiresIn"], &answer["tokenType"]),
@@ -142,7 +145,7 @@ async fn told(answer: Response) -> (StatusCode, Vec<String>, Vec<u8>) {
     let mut headers: Vec<String> = answer
         .headers()
         .iter()
-        .filter(|(name, _)| *name != "date")
+        .filter(|(name, _)| *name != "date" && *name != "x-request-id")
         .map(|(name, value)| match name.as_str() {
             "set-cookie" => {
                 let value = value.to_str().unwrap();
