@@ -14,13 +14,13 @@ use crate::graphql::scalars::{EmailAddress, TimeZone, Url};
 use crate::graphql::{self, Mutation, Query};
 use crate::http::documents::{CacheSize, Documents, executor};
 use crate::http::envelope;
+use crate::http::graphiql;
 use crate::http::graphql::{Budget, Endpoint, Gate, GateError, HttpLimits, register};
 use crate::http::guard::viewer_from;
 use crate::http::health::{self, Readiness};
 use crate::http::identity::{self, Identity};
 use crate::http::limits::Limits as DocumentLimits;
 use crate::http::multipart::{SinkError, Upload, UploadId, UploadSink};
-use crate::http::graphiql;
 
 /// Everything that the routes need. Cheap to clone.
 #[derive(Clone)]
@@ -49,7 +49,14 @@ impl App {
             .scalar::<Url>()
             .scalar::<Upload>();
         let executor = executor(graphql::builder(), &bounds);
-        Ok(Self { config, db, limits, tokens, documents: Arc::new(documents), executor })
+        Ok(Self {
+            config,
+            db,
+            limits,
+            tokens,
+            documents: Arc::new(documents),
+            executor,
+        })
     }
 
     /// The database.
@@ -77,13 +84,24 @@ impl App {
             let limits = limits.clone();
             async move { limits.ping().await }
         };
-        let identity = Identity::new(&self.config, self.db.clone(), self.limits.clone(), self.tokens.clone());
+        let identity = Identity::new(
+            &self.config,
+            self.db.clone(),
+            self.limits.clone(),
+            self.tokens.clone(),
+        );
         let endpoint = Endpoint {
             gate: Door { app: self.clone() },
             executor: self.executor.clone(),
-            uploads: Arc::new(Store { db: self.db.clone(), limits: self.limits.clone() }),
+            uploads: Arc::new(Store {
+                db: self.db.clone(),
+                limits: self.limits.clone(),
+            }),
             documents: Arc::clone(&self.documents),
-            limits: HttpLimits { document: document_limits(&self.config), ..HttpLimits::default() },
+            limits: HttpLimits {
+                document: document_limits(&self.config),
+                ..HttpLimits::default()
+            },
         };
         config
             .app_data(web::Data::new(identity))
@@ -97,7 +115,10 @@ impl App {
 }
 
 fn document_limits(config: &Config) -> DocumentLimits {
-    DocumentLimits { introspection: config.environment.is_development(), ..DocumentLimits::default() }
+    DocumentLimits {
+        introspection: config.environment.is_development(),
+        ..DocumentLimits::default()
+    }
 }
 
 /// Who comes in to `/graphql`.
@@ -116,8 +137,16 @@ impl Gate for Door {
 
     async fn take(&self, viewer: &Viewer, cost: u32) -> Result<Budget, GateError> {
         let user = viewer.user().to_string();
-        let budget = self.app.limits.take(Bucket::GraphqlCostPerUser, &user, cost).await?;
-        Ok(Budget { limit: budget.limit, remaining: budget.remaining, reset_at: budget.reset_at })
+        let budget = self
+            .app
+            .limits
+            .take(Bucket::GraphqlCostPerUser, &user, cost)
+            .await?;
+        Ok(Budget {
+            limit: budget.limit,
+            remaining: budget.remaining,
+            reset_at: budget.reset_at,
+        })
     }
 
     fn attach(&self, viewer: &Viewer, request: Request) -> Request {
@@ -156,14 +185,22 @@ impl UploadSink<Viewer> for Store {
         filename: Option<String>,
         _content_type: Option<String>,
     ) -> Result<UploadId, SinkError> {
-        self.limits.take(Bucket::UploadsPerUser, &viewer.user().to_string(), 1).await?;
+        self.limits
+            .take(Bucket::UploadsPerUser, &viewer.user().to_string(), 1)
+            .await?;
         let tx = self.db.begin(viewer).await?;
         let id = upload::begin(&tx, filename.as_deref()).await?;
         tx.commit().await?;
         Ok(UploadId(id))
     }
 
-    async fn write(&self, viewer: &Viewer, id: UploadId, position: u32, bytes: Bytes) -> Result<(), SinkError> {
+    async fn write(
+        &self,
+        viewer: &Viewer,
+        id: UploadId,
+        position: u32,
+        bytes: Bytes,
+    ) -> Result<(), SinkError> {
         let tx = self.db.begin(viewer).await?;
         upload::append(&tx, id.0, position, &bytes).await?;
         Ok(tx.commit().await?)
@@ -198,8 +235,14 @@ impl From<Error> for SinkError {
                 let message = first.map_or_else(String::new, |error| error.message.into_owned());
                 Self::Refused { code, message }
             }
-            Error::RateLimited(_) => Self::Refused { code, message: "too many uploads; try again later".to_owned() },
-            Error::Unauthenticated => Self::Refused { code, message: "the session has ended".to_owned() },
+            Error::RateLimited(_) => Self::Refused {
+                code,
+                message: "too many uploads; try again later".to_owned(),
+            },
+            Error::Unauthenticated => Self::Refused {
+                code,
+                message: "the session has ended".to_owned(),
+            },
             other => Self::Failed(Box::new(other)),
         }
     }

@@ -11,7 +11,12 @@ use domain::{Config, Db};
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["serve"] => serve().await,
         ["schema"] => {
             print!("{}", api::graphql::sdl());

@@ -159,7 +159,9 @@ impl TestDatabase {
     pub async fn user(&self, db: &Db) -> Viewer {
         let tx = db.begin_auth().await.expect("a transaction");
         let (owner, user) = (tx.new_id(), tx.new_id());
-        tx.run("INSERT INTO owner (id) VALUES ($1)", [owner.into()]).await.expect("an owner");
+        tx.run("INSERT INTO owner (id) VALUES ($1)", [owner.into()])
+            .await
+            .expect("an owner");
         tx.run(
             "INSERT INTO app_user (owner_id, id, created_at) VALUES ($1, $2, $3)",
             [owner.into(), user.into(), tx.now().into()],
@@ -177,7 +179,12 @@ impl TestDatabase {
 #[must_use]
 pub fn by_session(viewer: &Viewer, session: Uuid) -> Viewer {
     let expires_at = Clock::system().now() + chrono::TimeDelta::minutes(10);
-    let token = AccessToken { owner: viewer.owner(), user: viewer.user(), session, expires_at };
+    let token = AccessToken {
+        owner: viewer.owner(),
+        user: viewer.user(),
+        session,
+        expires_at,
+    };
     #[expect(clippy::disallowed_methods, reason = "tests begin with a viewer")]
     Viewer::from_access_token(&token)
 }

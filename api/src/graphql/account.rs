@@ -27,7 +27,10 @@ impl User {
     }
     /// The address that they first signed in with.
     async fn email(&self) -> Option<EmailAddress> {
-        self.0.emails.first().map(|email| EmailAddress(email.address.clone()))
+        self.0
+            .emails
+            .first()
+            .map(|email| EmailAddress(email.address.clone()))
     }
     /// Their time zone.
     async fn time_zone(&self) -> TimeZone {

@@ -57,17 +57,25 @@ pub(crate) struct CompanyQuery;
 #[Object]
 impl CompanyQuery {
     /// A company by its id; null if there is no such company.
-    async fn company(&self, ctx: &Context<'_>, #[graphql(desc = "The company's id.")] id: ID) -> Result<Option<Company>> {
+    async fn company(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The company's id.")] id: ID,
+    ) -> Result<Option<Company>> {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
-        Ok(companies::get(tx, Kind::Company.uuid(&id)).await.map_err(top_level)?.map(Company))
+        Ok(companies::get(tx, Kind::Company.uuid(&id))
+            .await
+            .map_err(top_level)?
+            .map(Company))
     }
 
     /// The user's companies, by name.
     async fn companies(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
@@ -76,7 +84,16 @@ impl CompanyQuery {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
         let page = companies::list(tx, &request).await.map_err(top_level)?;
-        let entries = page.items.into_iter().map(|row| (companies::cursor(&row), Company(row))).collect();
-        Ok(CompanyConnection::new(entries, page.has_previous, page.has_next, CompanyCount(reader)))
+        let entries = page
+            .items
+            .into_iter()
+            .map(|row| (companies::cursor(&row), Company(row)))
+            .collect();
+        Ok(CompanyConnection::new(
+            entries,
+            page.has_previous,
+            page.has_next,
+            CompanyCount(reader),
+        ))
     }
 }

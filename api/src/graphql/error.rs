@@ -44,7 +44,17 @@ macro_rules! user_error_codes {
 }
 
 user_error_codes!(
-    NotFound, Required, TooLong, TooMany, Invalid, Taken, Conflict, FileTooLarge, FileUnusable, LinkInvalid, OtherBrowser
+    NotFound,
+    Required,
+    TooLong,
+    TooMany,
+    Invalid,
+    Taken,
+    Conflict,
+    FileTooLarge,
+    FileUnusable,
+    LinkInvalid,
+    OtherBrowser
 );
 
 /// One thing that is wrong with a mutation's input. If there is any, nothing was changed.
@@ -60,7 +70,11 @@ pub(crate) struct UserError {
 
 impl From<domain::UserError> for UserError {
     fn from(error: domain::UserError) -> Self {
-        Self { code: error.code.into(), field: error.field, message: error.message.into_owned() }
+        Self {
+            code: error.code.into(),
+            field: error.field,
+            message: error.message.into_owned(),
+        }
     }
 }
 
@@ -69,7 +83,11 @@ impl From<domain::UserError> for UserError {
 pub(crate) fn top_level(error: Error) -> async_graphql::Error {
     let message = match &error {
         Error::Internal(cause) => return async_graphql::Error::new(cause.to_string()),
-        Error::Invalid(errors) => errors.iter().map(|e| e.message.as_ref()).collect::<Vec<_>>().join(" "),
+        Error::Invalid(errors) => errors
+            .iter()
+            .map(|e| e.message.as_ref())
+            .collect::<Vec<_>>()
+            .join(" "),
         Error::NotFound => "there is no such thing".to_owned(),
         Error::Unauthenticated => "the session has ended".to_owned(),
         Error::Forbidden => "this is not allowed".to_owned(),
@@ -79,7 +97,11 @@ pub(crate) fn top_level(error: Error) -> async_graphql::Error {
             "try again in a moment".to_owned()
         }
     };
-    let seconds = if let Error::RateLimited(wait) = &error { Some(wait.as_secs().max(1)) } else { None };
+    let seconds = if let Error::RateLimited(wait) = &error {
+        Some(wait.as_secs().max(1))
+    } else {
+        None
+    };
     async_graphql::Error::new(message).extend_with(|_, extensions| {
         extensions.set("code", error.class());
         if let Some(seconds) = seconds {

@@ -126,7 +126,8 @@ impl Import {
     async fn rows(
         &self,
         #[graphql(desc = "Only those of this outcome.")] outcome: Option<ImportRowOutcome>,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
@@ -134,16 +135,36 @@ impl Import {
         let request = PageRequest::new(first, last, after, before).map_err(top_level)?;
         let outcome = outcome.map(Into::into);
         let tx = self.reader.tx().await.map_err(top_level)?;
-        let page = imports::rows(tx, self.import.id, outcome, &request).await.map_err(top_level)?;
+        let page = imports::rows(tx, self.import.id, outcome, &request)
+            .await
+            .map_err(top_level)?;
         let contacts = Arc::new(RowContacts {
             ids: page.items.iter().filter_map(|row| row.contact_id).collect(),
             reader: self.reader.clone(),
             page: OnceCell::new(),
         });
         let rows = page.items.into_iter();
-        let entries = rows.map(|row| (row.cursor(), ImportRow { row, contacts: Arc::clone(&contacts) })).collect();
-        let count = ImportRowCount { import: self.import.clone(), outcome };
-        Ok(ImportRowConnection::new(entries, page.has_previous, page.has_next, count))
+        let entries = rows
+            .map(|row| {
+                (
+                    row.cursor(),
+                    ImportRow {
+                        row,
+                        contacts: Arc::clone(&contacts),
+                    },
+                )
+            })
+            .collect();
+        let count = ImportRowCount {
+            import: self.import.clone(),
+            outcome,
+        };
+        Ok(ImportRowConnection::new(
+            entries,
+            page.has_previous,
+            page.has_next,
+            count,
+        ))
     }
 }
 
@@ -190,13 +211,20 @@ impl ImportRow {
     }
     /// The contact that it became or belongs to; null if there is none, or it was deleted since.
     async fn contact(&self) -> Result<Option<Contact>> {
-        let Some(id) = self.row.contact_id else { return Ok(None) };
+        let Some(id) = self.row.contact_id else {
+            return Ok(None);
+        };
         let load = || async {
             let tx = self.contacts.reader.tx().await?;
             let contacts = domain::contact::get_many(tx, &self.contacts.ids).await?;
             Ok::<_, domain::Error>(ContactPage::new(contacts, self.contacts.reader.clone()))
         };
-        let page = self.contacts.page.get_or_try_init(load).await.map_err(top_level)?;
+        let page = self
+            .contacts
+            .page
+            .get_or_try_init(load)
+            .await
+            .map_err(top_level)?;
         Ok(ContactPage::find(page, id))
     }
 }
@@ -247,10 +275,16 @@ pub(crate) struct ImportQuery;
 #[Object]
 impl ImportQuery {
     /// An import by its id; null if there is no such import.
-    async fn import(&self, ctx: &Context<'_>, #[graphql(desc = "The import's id.")] id: ID) -> Result<Option<Import>> {
+    async fn import(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The import's id.")] id: ID,
+    ) -> Result<Option<Import>> {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
-        let import = imports::get(tx, Kind::Import.uuid(&id)).await.map_err(top_level)?;
+        let import = imports::get(tx, Kind::Import.uuid(&id))
+            .await
+            .map_err(top_level)?;
         Ok(import.map(|import| Import::new(import, reader.clone())))
     }
 
@@ -258,7 +292,8 @@ impl ImportQuery {
     async fn imports(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
@@ -268,8 +303,15 @@ impl ImportQuery {
         let tx = reader.tx().await.map_err(top_level)?;
         let page = imports::list(tx, &request).await.map_err(top_level)?;
         let imports = page.items.into_iter();
-        let entries = imports.map(|row| (row.cursor(), Import::new(row, reader.clone()))).collect();
-        Ok(ImportConnection::new(entries, page.has_previous, page.has_next, ImportCount(reader)))
+        let entries = imports
+            .map(|row| (row.cursor(), Import::new(row, reader.clone())))
+            .collect();
+        Ok(ImportConnection::new(
+            entries,
+            page.has_previous,
+            page.has_next,
+            ImportCount(reader),
+        ))
     }
 }
 
@@ -293,8 +335,10 @@ impl ImportMutation {
         #[graphql(desc = "The file.")] file: Upload,
     ) -> Result<ImportContactsPayload> {
         let upload = file.id(ctx)?;
-        let outcome =
-            mutate(ctx, "file", async |tx| imports::start(tx, upload.0, imports::Format::GoogleCsv).await).await?;
+        let outcome = mutate(ctx, "file", async |tx| {
+            imports::start(tx, upload.0, imports::Format::GoogleCsv).await
+        })
+        .await?;
         if outcome.is_ok() {
             file.keep(ctx)?;
         }

@@ -26,7 +26,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::User, Self::Contact, Self::Company, Self::Tag, Self::Note, Self::Import];
+    const ALL: [Self; 6] = [
+        Self::User,
+        Self::Contact,
+        Self::Company,
+        Self::Tag,
+        Self::Note,
+        Self::Import,
+    ];
 
     fn byte(self) -> u8 {
         match self {
@@ -49,7 +56,10 @@ impl Kind {
 
     /// The row that an id of this kind names; the nil UUID, which no row has, if it is no such id.
     pub(crate) fn uuid(self, id: &ID) -> Uuid {
-        decode(id).filter(|(kind, _)| *kind == self).map(|(_, uuid)| uuid).unwrap_or_default()
+        decode(id)
+            .filter(|(kind, _)| *kind == self)
+            .map(|(_, uuid)| uuid)
+            .unwrap_or_default()
     }
 
     /// Several of [`Kind::uuid`].
@@ -67,7 +77,11 @@ fn decode(id: &ID) -> Option<(Kind, Uuid)> {
 
 /// Anything that has a global id.
 #[derive(Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "The global id: opaque, and stable as long as the thing is there."))]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "The global id: opaque, and stable as long as the thing is there."
+))]
 pub(crate) enum Node {
     User(User),
     Contact(Contact),
@@ -107,15 +121,30 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let tx = reader.tx().await.map_err(top_level)?;
     let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
     let of = |kind: Kind| -> Vec<Uuid> {
-        decoded.iter().flatten().filter(|(other, _)| *other == kind).map(|(_, id)| *id).collect()
+        decoded
+            .iter()
+            .flatten()
+            .filter(|(other, _)| *other == kind)
+            .map(|(_, id)| *id)
+            .collect()
     };
-    let contacts = domain::contact::get_many(tx, &of(Kind::Contact)).await.map_err(top_level)?;
+    let contacts = domain::contact::get_many(tx, &of(Kind::Contact))
+        .await
+        .map_err(top_level)?;
     let contacts = ContactPage::new(contacts, reader.clone());
-    let companies = domain::company::get_many(tx, &of(Kind::Company)).await.map_err(top_level)?;
-    let tags = domain::tag::get_many(tx, &of(Kind::Tag)).await.map_err(top_level)?;
-    let notes = domain::note::get_many(tx, &of(Kind::Note)).await.map_err(top_level)?;
+    let companies = domain::company::get_many(tx, &of(Kind::Company))
+        .await
+        .map_err(top_level)?;
+    let tags = domain::tag::get_many(tx, &of(Kind::Tag))
+        .await
+        .map_err(top_level)?;
+    let notes = domain::note::get_many(tx, &of(Kind::Note))
+        .await
+        .map_err(top_level)?;
     let notes = Note::all(notes, reader.clone());
-    let imports = domain::import::get_many(tx, &of(Kind::Import)).await.map_err(top_level)?;
+    let imports = domain::import::get_many(tx, &of(Kind::Import))
+        .await
+        .map_err(top_level)?;
     let user = match of(Kind::User).as_slice() {
         [] => None,
         _ => Some(domain::identity::account::me(tx).await.map_err(top_level)?),
@@ -128,7 +157,11 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
             Kind::Company => Company(companies.iter().find(|company| company.id == id)?.clone()).into(),
             Kind::Tag => Tag(tags.iter().find(|tag| tag.id == id)?.clone()).into(),
             Kind::Note => notes.iter().find(|note| note.uuid() == id)?.clone().into(),
-            Kind::Import => Import::new(imports.iter().find(|import| import.id == id)?.clone(), reader.clone()).into(),
+            Kind::Import => Import::new(
+                imports.iter().find(|import| import.id == id)?.clone(),
+                reader.clone(),
+            )
+            .into(),
         })
     });
     Ok(found.collect())
@@ -151,7 +184,14 @@ mod tests {
     fn an_id_of_another_kind_and_garbage_name_nothing() {
         let tag = Kind::Tag.id(Uuid::from_u128(7));
         assert!(Kind::Contact.uuid(&tag).is_nil());
-        for text in ["", "x", "1", "____", "AAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(10_000)] {
+        for text in [
+            "",
+            "x",
+            "1",
+            "____",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+            &"A".repeat(10_000),
+        ] {
             assert!(Kind::Contact.uuid(&ID(text.to_owned())).is_nil(), "{text}");
         }
     }

@@ -32,7 +32,11 @@ impl NotedContacts {
     /// Of notes that came from a page of contacts.
     pub(crate) fn known(page: Arc<ContactPage>) -> Arc<Self> {
         let reader = page.reader.clone();
-        Arc::new(Self { ids: Vec::new(), reader, page: OnceCell::new_with(Some(page)) })
+        Arc::new(Self {
+            ids: Vec::new(),
+            reader,
+            page: OnceCell::new_with(Some(page)),
+        })
     }
 
     async fn find(&self, id: Uuid) -> domain::Result<Option<Contact>> {
@@ -54,14 +58,30 @@ impl Note {
     /// Notes from anywhere.
     pub(crate) fn all(list: Vec<notes::Note>, reader: Arc<Reader>) -> Vec<Self> {
         let ids = list.iter().map(|note| note.contact_id).collect();
-        let contacts = Arc::new(NotedContacts { ids, reader, page: OnceCell::new() });
-        list.into_iter().map(|note| Self { note, contacts: contacts.clone() }).collect()
+        let contacts = Arc::new(NotedContacts {
+            ids,
+            reader,
+            page: OnceCell::new(),
+        });
+        list.into_iter()
+            .map(|note| Self {
+                note,
+                contacts: contacts.clone(),
+            })
+            .collect()
     }
 
     /// One note from anywhere.
     pub(crate) fn one(note: notes::Note, reader: Arc<Reader>) -> Self {
-        let contacts = NotedContacts { ids: vec![note.contact_id], reader, page: OnceCell::new() };
-        Self { note, contacts: Arc::new(contacts) }
+        let contacts = NotedContacts {
+            ids: vec![note.contact_id],
+            reader,
+            page: OnceCell::new(),
+        };
+        Self {
+            note,
+            contacts: Arc::new(contacts),
+        }
     }
 
     pub(crate) fn uuid(&self) -> Uuid {
@@ -196,7 +216,14 @@ impl NoteMutation {
     ) -> Result<UpdateNotePayload> {
         let id = Kind::Note.uuid(&input.id);
         let outcome = mutate(ctx, "id", async |tx| {
-            notes::update(tx, id, input.expected_version, input.body.as_deref(), input.pinned).await
+            notes::update(
+                tx,
+                id,
+                input.expected_version,
+                input.body.as_deref(),
+                input.pinned,
+            )
+            .await
         });
         Ok(UpdateNotePayload::of(outcome.await?, Note::one))
     }
@@ -207,7 +234,10 @@ impl NoteMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The note.")] input: DeleteNoteInput,
     ) -> Result<DeleteNotePayload> {
-        let outcome = mutate(ctx, "id", async |tx| notes::delete(tx, Kind::Note.uuid(&input.id)).await).await?;
+        let outcome = mutate(ctx, "id", async |tx| {
+            notes::delete(tx, Kind::Note.uuid(&input.id)).await
+        })
+        .await?;
         Ok(DeleteNotePayload::of(outcome, |(), _| input.id))
     }
 }

@@ -16,7 +16,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(db: Db, viewer: Viewer) -> Arc<Self> {
-        Arc::new(Self { db, viewer, tx: OnceCell::new() })
+        Arc::new(Self {
+            db,
+            viewer,
+            tx: OnceCell::new(),
+        })
     }
 
     /// The transaction.

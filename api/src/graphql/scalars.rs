@@ -1,6 +1,8 @@
 //! Scalars whose form a client can rely on, and dates of which parts may be unknown.
 
-use async_graphql::{InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
+use async_graphql::{
+    InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value,
+};
 use domain::partial_date::PartialDate as Partial;
 
 macro_rules! text_scalar {
@@ -62,7 +64,11 @@ impl PartialDate {
         if year.is_none() && month.is_none() && day.is_none() {
             return None;
         }
-        Some(Self { year: year.map(i32::from), month: month.map(i32::from), day: day.map(i32::from) })
+        Some(Self {
+            year: year.map(i32::from),
+            month: month.map(i32::from),
+            day: day.map(i32::from),
+        })
     }
 }
 

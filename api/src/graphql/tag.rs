@@ -56,7 +56,8 @@ impl TagQuery {
     async fn tags(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
@@ -65,8 +66,17 @@ impl TagQuery {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
         let page = tags::list(tx, &request).await.map_err(top_level)?;
-        let entries = page.items.into_iter().map(|row| (tags::cursor(&row), Tag(row))).collect();
-        Ok(TagConnection::new(entries, page.has_previous, page.has_next, TagCount(reader)))
+        let entries = page
+            .items
+            .into_iter()
+            .map(|row| (tags::cursor(&row), Tag(row)))
+            .collect();
+        Ok(TagConnection::new(
+            entries,
+            page.has_previous,
+            page.has_next,
+            TagCount(reader),
+        ))
     }
 }
 
@@ -144,7 +154,10 @@ impl TagMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The tag.")] input: DeleteTagInput,
     ) -> Result<DeleteTagPayload> {
-        let outcome = mutate(ctx, "id", async |tx| tags::delete(tx, Kind::Tag.uuid(&input.id)).await).await?;
+        let outcome = mutate(ctx, "id", async |tx| {
+            tags::delete(tx, Kind::Tag.uuid(&input.id)).await
+        })
+        .await?;
         Ok(DeleteTagPayload::of(outcome, |(), _| input.id))
     }
 }

@@ -42,7 +42,9 @@ impl Security {
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         // A page with a form may keep its referrer to ourselves: without one a browser posts `Origin: null`.
-        let own_referrer = headers.get(header::REFERRER_POLICY).is_some_and(|value| value == "same-origin");
+        let own_referrer = headers
+            .get(header::REFERRER_POLICY)
+            .is_some_and(|value| value == "same-origin");
         for (name, value) in &ALWAYS {
             if own_referrer && *name == header::REFERRER_POLICY {
                 continue;

@@ -402,7 +402,8 @@ impl Reader {
             }
             piece.extend_from_slice(&chunk);
             while piece.len() >= self.limits.piece {
-                sink.write(viewer, id, position, piece.split_to(self.limits.piece).freeze()).await?;
+                sink.write(viewer, id, position, piece.split_to(self.limits.piece).freeze())
+                    .await?;
                 position += 1;
             }
         }

@@ -3,7 +3,10 @@
 #[test]
 fn the_committed_schema_is_the_schema() {
     let committed = include_str!("../../../schema.graphql");
-    assert!(committed == api::graphql::sdl(), "schema.graphql is out of date: run `make schema`");
+    assert!(
+        committed == api::graphql::sdl(),
+        "schema.graphql is out of date: run `make schema`"
+    );
 }
 
 #[test]
@@ -18,5 +21,8 @@ fn the_example_environment_names_every_variable() {
     expected.extend(["MIGRATION_DATABASE_URL", "LOGIN_PASSWORD"]);
     let missing: Vec<_> = expected.iter().filter(|name| !named.contains(name)).collect();
     let unknown: Vec<_> = named.iter().filter(|name| !expected.contains(name)).collect();
-    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "missing {missing:?}, unknown {unknown:?}"
+    );
 }

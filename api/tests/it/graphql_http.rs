@@ -13,8 +13,7 @@ use crate::support::TestApp;
 
 const MODERN: &str = "application/graphql-response+json";
 /// An upload as the schema has it.
-const IMPORT: &str =
-    "mutation($file: Upload!) { importContacts(file: $file) { __typename } }";
+const IMPORT: &str = "mutation($file: Upload!) { importContacts(file: $file) { __typename } }";
 
 /// Where the server is, and who asks.
 pub struct Api {
@@ -27,7 +26,11 @@ impl Api {
     /// That application, asked by somebody.
     pub async fn of(app: &TestApp) -> Self {
         let token = app.as_user("ada").await.token;
-        Self { url: format!("{}/graphql", app.url), token, client: app.client.clone() }
+        Self {
+            url: format!("{}/graphql", app.url),
+            token,
+            client: app.client.clone(),
+        }
     }
 
     pub fn request(&self, method: Method) -> RequestBuilder {

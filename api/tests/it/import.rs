@@ -11,7 +11,10 @@ async fn the_sample_goes_in_once_and_only_its_owner_reads_it() {
     let app = TestApp::start().await;
     let (ada, bob) = (app.as_user("ada").await, app.as_user("bob").await);
     let first = ada.import("google-contacts.csv", SAMPLE).await;
-    assert_eq!((&first["state"], &first["progress"]), (&json!("COMPLETED"), &json!(1.0)));
+    assert_eq!(
+        (&first["state"], &first["progress"]),
+        (&json!("COMPLETED"), &json!(1.0))
+    );
     let counts = &first["counts"];
     assert_eq!(counts["total"], 200, "{counts}");
     assert_eq!(counts["rejected"], 0, "{counts}");
@@ -22,7 +25,10 @@ async fn the_sample_goes_in_once_and_only_its_owner_reads_it() {
     assert_eq!(bob.gql(count, json!({})).await["contacts"]["totalCount"], 0);
 
     let second = ada.import("google-contacts.csv", SAMPLE).await;
-    assert_eq!(second["counts"], json!({ "total": 200, "created": 0, "updated": 0, "skipped": 200, "rejected": 0 }));
+    assert_eq!(
+        second["counts"],
+        json!({ "total": 200, "created": 0, "updated": 0, "skipped": 200, "rejected": 0 })
+    );
     assert_eq!(ada.gql(count, json!({})).await, total);
 
     let query = "query ($id: ID!) { import(id: $id) { rows(first: 2) { totalCount nodes { row line outcome code contact { id } } } } }";
@@ -30,7 +36,10 @@ async fn the_sample_goes_in_once_and_only_its_owner_reads_it() {
     assert_eq!(rows["import"]["rows"]["totalCount"], 200);
     assert_eq!(rows["import"]["rows"]["nodes"][0]["code"], "ALREADY_IMPORTED");
     assert!(rows["import"]["rows"]["nodes"][0]["contact"]["id"].is_string());
-    assert_eq!(bob.gql(query, json!({ "id": second["id"] })).await, json!({ "import": null }));
+    assert_eq!(
+        bob.gql(query, json!({ "id": second["id"] })).await,
+        json!({ "import": null })
+    );
 }
 
 #[actix_web::test]
@@ -52,7 +61,9 @@ async fn bad_rows_are_told_and_the_others_go_in() {
 async fn what_is_no_contact_file_fails_clearly_and_leaves_nothing() {
     let app = TestApp::start().await;
     let ada = app.as_user("ada").await;
-    let noise: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..200_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     for (content, code) in [
         (noise, "NOT_TEXT"),
         (Vec::new(), "EMPTY_FILE"),
@@ -61,26 +72,45 @@ async fn what_is_no_contact_file_fails_clearly_and_leaves_nothing() {
         (vec![b'x'; 10 * 1024 * 1024], "NO_HEADER"),
     ] {
         let import = ada.import("file.csv", content).await;
-        assert_eq!((&import["state"], &import["errorCode"]), (&json!("FAILED"), &json!(code)));
+        assert_eq!(
+            (&import["state"], &import["errorCode"]),
+            (&json!("FAILED"), &json!(code))
+        );
     }
-    let left = ada.gql("{ contacts { totalCount } imports { totalCount } }", json!({})).await;
-    assert_eq!(left, json!({ "contacts": { "totalCount": 0 }, "imports": { "totalCount": 5 } }));
+    let left = ada
+        .gql("{ contacts { totalCount } imports { totalCount } }", json!({}))
+        .await;
+    assert_eq!(
+        left,
+        json!({ "contacts": { "totalCount": 0 }, "imports": { "totalCount": 5 } })
+    );
     assert_eq!(uploads(&app).await, 0);
 }
 
 async fn uploads(app: &TestApp) -> i64 {
     use sqlx::Connection;
-    let mut admin = sqlx::PgConnection::connect(app.database.admin_url().as_str()).await.unwrap();
-    sqlx::query_scalar("SELECT count(*) FROM upload").fetch_one(&mut admin).await.unwrap()
+    let mut admin = sqlx::PgConnection::connect(app.database.admin_url().as_str())
+        .await
+        .unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM upload")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap()
 }
 
 #[actix_web::test]
 async fn ten_megabytes_in_one_cell_reject_that_row_alone() {
     let app = TestApp::start().await;
     let ada = app.as_user("ada").await;
-    let csv = format!("First Name,Labels,Notes\nAda,,\nBig,,{}\nCy,,\n", "x".repeat(10 * 1024 * 1024));
+    let csv = format!(
+        "First Name,Labels,Notes\nAda,,\nBig,,{}\nCy,,\n",
+        "x".repeat(10 * 1024 * 1024)
+    );
     let import = ada.import("contacts.csv", csv).await;
-    assert_eq!(import["counts"], json!({ "total": 3, "created": 2, "updated": 0, "skipped": 0, "rejected": 1 }));
+    assert_eq!(
+        import["counts"],
+        json!({ "total": 3, "created": 2, "updated": 0, "skipped": 0, "rejected": 1 })
+    );
 }
 
 #[actix_web::test]
@@ -103,5 +133,8 @@ async fn an_endless_upload_is_cut_and_forgotten() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(uploads(&app).await, 0);
-    assert_eq!(ada.gql("{ imports { totalCount } }", json!({})).await["imports"]["totalCount"], 0);
+    assert_eq!(
+        ada.gql("{ imports { totalCount } }", json!({})).await["imports"]["totalCount"],
+        0
+    );
 }

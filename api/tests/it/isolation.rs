@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{
+    BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -18,11 +20,18 @@ struct Schema(BTreeMap<String, TypeDefinition>);
 impl Schema {
     fn read() -> Self {
         let document = async_graphql::parser::parse_schema(api::graphql::sdl()).unwrap();
-        let types = document.definitions.into_iter().filter_map(|definition| match definition {
-            TypeSystemDefinition::Type(definition) => Some(definition.node),
-            _ => None,
-        });
-        Self(types.map(|definition| (definition.name.node.to_string(), definition)).collect())
+        let types = document
+            .definitions
+            .into_iter()
+            .filter_map(|definition| match definition {
+                TypeSystemDefinition::Type(definition) => Some(definition.node),
+                _ => None,
+            });
+        Self(
+            types
+                .map(|definition| (definition.name.node.to_string(), definition))
+                .collect(),
+        )
     }
 
     fn fields(&self, name: &str) -> Vec<FieldDefinition> {
@@ -34,7 +43,9 @@ impl Schema {
 
     fn inputs(&self, name: &str) -> Vec<InputValueDefinition> {
         match self.0.get(name).map(|definition| &definition.kind) {
-            Some(TypeKind::InputObject(object)) => object.fields.iter().map(|field| field.node.clone()).collect(),
+            Some(TypeKind::InputObject(object)) => {
+                object.fields.iter().map(|field| field.node.clone()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -46,11 +57,19 @@ impl Schema {
         if name == "ID" {
             return vec![path];
         }
-        self.inputs(&name).iter().flat_map(|field| self.id_paths(field, &format!("{path}."))).collect()
+        self.inputs(&name)
+            .iter()
+            .flat_map(|field| self.id_paths(field, &format!("{path}.")))
+            .collect()
     }
 
     /// A value of a type: `ids` by path, and of the rest what is required.
-    fn value(&self, value: &InputValueDefinition, prefix: &str, ids: &BTreeMap<String, String>) -> Option<Value> {
+    fn value(
+        &self,
+        value: &InputValueDefinition,
+        prefix: &str,
+        ids: &BTreeMap<String, String>,
+    ) -> Option<Value> {
         let path = format!("{prefix}{}", value.name.node);
         let inside = |key: &String| key == &path || key.starts_with(&format!("{path}."));
         let wanted = ids.keys().any(inside);
@@ -72,20 +91,31 @@ impl Schema {
                 Some(TypeKind::InputObject(_)) => {
                     let fields = self.inputs(&name);
                     let fields = fields.iter().filter_map(|field| {
-                        Some((field.name.node.to_string(), self.value(field, &format!("{path}."), ids)?))
+                        Some((
+                            field.name.node.to_string(),
+                            self.value(field, &format!("{path}."), ids)?,
+                        ))
                     });
                     Value::Object(fields.collect::<Map<_, _>>())
                 }
                 _ => json!("text"),
             },
         };
-        Some(if matches!(value.ty.node.base, BaseType::List(_)) { json!([one]) } else { one })
+        Some(if matches!(value.ty.node.base, BaseType::List(_)) {
+            json!([one])
+        } else {
+            one
+        })
     }
 
     /// Everything of a type that needs no argument, some levels deep.
     fn selection(&self, name: &str, depth: usize) -> String {
         let fields = self.fields(name).into_iter().filter_map(|field| {
-            if field.arguments.iter().any(|a| !a.node.ty.node.nullable && a.node.default_value.is_none()) {
+            if field
+                .arguments
+                .iter()
+                .any(|a| !a.node.ty.node.nullable && a.node.default_value.is_none())
+            {
                 return None;
             }
             let inner = named(&field.ty.node);
@@ -93,15 +123,26 @@ impl Schema {
             match (leaf, depth) {
                 (true, _) => Some(field.name.node.to_string()),
                 (false, 0) => None,
-                (false, _) => Some(format!("{} {}", field.name.node, self.selection(&inner, depth - 1))),
+                (false, _) => Some(format!(
+                    "{} {}",
+                    field.name.node,
+                    self.selection(&inner, depth - 1)
+                )),
             }
         });
         let fields: Vec<String> = fields.collect();
-        if fields.is_empty() { "{ __typename }".to_owned() } else { format!("{{ __typename {} }}", fields.join(" ")) }
+        if fields.is_empty() {
+            "{ __typename }".to_owned()
+        } else {
+            format!("{{ __typename {} }}", fields.join(" "))
+        }
     }
 
     fn is_abstract(&self, name: &str) -> bool {
-        matches!(self.0.get(name).map(|d| &d.kind), Some(TypeKind::Interface(_) | TypeKind::Union(_)))
+        matches!(
+            self.0.get(name).map(|d| &d.kind),
+            Some(TypeKind::Interface(_) | TypeKind::Union(_))
+        )
     }
 }
 
@@ -116,7 +157,11 @@ fn named(ty: &Type) -> String {
 fn kind(field: &str, path: &str) -> &'static str {
     let text = format!("{path} {field}").to_lowercase();
     let last = path.rsplit('.').next().unwrap().to_lowercase();
-    let of = |text: &str| ["note", "tag", "company", "import", "user", "contact"].into_iter().find(|k| text.contains(k));
+    let of = |text: &str| {
+        ["note", "tag", "company", "import", "user", "contact"]
+            .into_iter()
+            .find(|k| text.contains(k))
+    };
     of(&last).or_else(|| of(&text)).unwrap_or("contact")
 }
 
@@ -133,7 +178,10 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
     let contact = &data["contacts"]["nodes"][0];
     let input = json!({ "input": { "contactId": contact["id"], "body": "a note" } });
     let note = user
-        .gql("mutation ($input: CreateNoteInput!) { createNote(input: $input) { note { id } } }", input)
+        .gql(
+            "mutation ($input: CreateNoteInput!) { createNote(input: $input) { note { id } } }",
+            input,
+        )
         .await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     BTreeMap::from([
@@ -170,7 +218,8 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
     let mut walked = Vec::new();
     for (root, operation) in [("Query", "query"), ("Mutation", "mutation")] {
         for field in schema.fields(root) {
-            let arguments: Vec<InputValueDefinition> = field.arguments.iter().map(|a| a.node.clone()).collect();
+            let arguments: Vec<InputValueDefinition> =
+                field.arguments.iter().map(|a| a.node.clone()).collect();
             let paths: Vec<String> = arguments.iter().flat_map(|a| schema.id_paths(a, "")).collect();
             for path in &paths {
                 for (foreign_kind, foreign) in &theirs {
@@ -189,16 +238,32 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
                     let name = format!("{root}.{}({path}: another's {foreign_kind})", field.name.node);
                     assert_eq!(answers[0], answers[1], "{name}");
                     for (kind, id) in &theirs {
-                        assert!(*kind == *foreign_kind || !answers[0].contains(id.as_str()), "{name} shows a {kind}");
+                        assert!(
+                            *kind == *foreign_kind || !answers[0].contains(id.as_str()),
+                            "{name} shows a {kind}"
+                        );
                     }
                 }
                 walked.push(format!("{root}.{}.{path}", field.name.node));
             }
         }
     }
-    assert_eq!(bob.gql(DUMP, json!({})).await, before, "nothing of the other user's has changed");
-    for expected in ["Query.node.id", "Query.nodes.ids", "Mutation.tagContact.input.tagId", "Query.contacts.filter.tagId", "Mutation.createContact.input.affiliations.companyId"] {
-        assert!(walked.iter().any(|w| w == expected), "{expected} was not walked: {walked:#?}");
+    assert_eq!(
+        bob.gql(DUMP, json!({})).await,
+        before,
+        "nothing of the other user's has changed"
+    );
+    for expected in [
+        "Query.node.id",
+        "Query.nodes.ids",
+        "Mutation.tagContact.input.tagId",
+        "Query.contacts.filter.tagId",
+        "Mutation.createContact.input.affiliations.companyId",
+    ] {
+        assert!(
+            walked.iter().any(|w| w == expected),
+            "{expected} was not walked: {walked:#?}"
+        );
     }
 }
 
@@ -206,7 +271,9 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
 fn required(schema: &Schema, arguments: &[InputValueDefinition], path: &str) -> bool {
     let mut list = arguments.to_vec();
     for step in path.split('.') {
-        let Some(value) = list.iter().find(|value| value.name.node == step) else { return false };
+        let Some(value) = list.iter().find(|value| value.name.node == step) else {
+            return false;
+        };
         if value.ty.node.nullable {
             return false;
         }
@@ -242,8 +309,13 @@ async fn call(
     );
     let answer = user.answer(&query, Value::Object(variables)).await;
     // A call that is refused before it reaches a resolver proves nothing.
-    let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default();
-    assert!(!code.starts_with("GRAPHQL") && code != "QUERY_TOO_COMPLEX" && code != "INTERNAL", "{query}\n{answer:#}");
+    let code = answer["errors"][0]["extensions"]["code"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(
+        !code.starts_with("GRAPHQL") && code != "QUERY_TOO_COMPLEX" && code != "INTERNAL",
+        "{query}\n{answer:#}"
+    );
     answer
 }
 
@@ -251,14 +323,26 @@ async fn call(
 async fn only_root_fields_take_ids() {
     let schema = Schema::read();
     let mut uncovered = Vec::new();
-    for name in schema.0.keys().filter(|name| !["Query", "Mutation"].contains(&name.as_str())) {
+    for name in schema
+        .0
+        .keys()
+        .filter(|name| !["Query", "Mutation"].contains(&name.as_str()))
+    {
         for field in schema.fields(name) {
-            if field.arguments.iter().any(|argument| !schema.id_paths(&argument.node, "").is_empty()) {
+            if field
+                .arguments
+                .iter()
+                .any(|argument| !schema.id_paths(&argument.node, "").is_empty())
+            {
                 uncovered.push(format!("{name}.{}", field.name.node));
             }
         }
     }
-    assert_eq!(uncovered.join("\n"), UNCOVERED.trim(), "uncovered.txt lists what the walk does not reach");
+    assert_eq!(
+        uncovered.join("\n"),
+        UNCOVERED.trim(),
+        "uncovered.txt lists what the walk does not reach"
+    );
 }
 
 #[actix_web::test]
@@ -273,15 +357,26 @@ async fn everything_is_described() {
             if field.description.is_none() {
                 bare.push(format!("{name}.{}", field.name.node));
             }
-            for argument in field.arguments.iter().filter(|argument| argument.node.description.is_none()) {
+            for argument in field
+                .arguments
+                .iter()
+                .filter(|argument| argument.node.description.is_none())
+            {
                 bare.push(format!("{name}.{}({})", field.name.node, argument.node.name.node));
             }
         }
-        for field in schema.inputs(name).iter().filter(|field| field.description.is_none()) {
+        for field in schema
+            .inputs(name)
+            .iter()
+            .filter(|field| field.description.is_none())
+        {
             bare.push(format!("{name}.{}", field.name.node));
         }
         if let TypeKind::Enum(values) = &definition.kind {
-            let values = values.values.iter().filter(|value| value.node.description.is_none());
+            let values = values
+                .values
+                .iter()
+                .filter(|value| value.node.description.is_none());
             bare.extend(values.map(|value| format!("{name}.{}", value.node.value.node)));
         }
     }

@@ -56,14 +56,29 @@ impl TestApp {
         actix_web::rt::spawn(listening.server);
         let worker = database.config(Login::Worker, settings);
         let worker = worker::Context::new(worker, clock.clone()).unwrap();
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { database, config, db, clock, url, client, app, worker, stop: Some(stop) }
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            database,
+            config,
+            db,
+            clock,
+            url,
+            client,
+            app,
+            worker,
+            stop: Some(stop),
+        }
     }
 
     /// The user of that address, who is made if need be.
     pub async fn as_user(&self, name: &str) -> User<'_> {
         let email = format!("{name}@example.test");
-        let token = development_token(&self.db, self.app.tokens(), &email).await.unwrap();
+        let token = development_token(&self.db, self.app.tokens(), &email)
+            .await
+            .unwrap();
         User { app: self, token }
     }
 
@@ -93,7 +108,11 @@ impl User<'_> {
     /// The whole answer, errors and all.
     pub async fn answer(&self, query: &str, variables: Value) -> Value {
         let request = self.app.post("/graphql").bearer_auth(&self.token);
-        let response = request.json(&json!({ "query": query, "variables": variables })).send().await.unwrap();
+        let response = request
+            .json(&json!({ "query": query, "variables": variables }))
+            .send()
+            .await
+            .unwrap();
         response.json().await.unwrap()
     }
 
@@ -129,7 +148,11 @@ impl User<'_> {
             .text("operations", operations.to_string())
             .text("map", json!({ "0": ["variables.file"] }).to_string())
             .part("0", file);
-        let request = self.app.post("/graphql").bearer_auth(&self.token).header("GraphQL-Require-Preflight", "1");
+        let request = self
+            .app
+            .post("/graphql")
+            .bearer_auth(&self.token)
+            .header("GraphQL-Require-Preflight", "1");
         request.multipart(form).send().await
     }
 

@@ -1,6 +1,8 @@
 //! Contacts, tags, notes and companies: what goes in comes out, in pages, and the journal knows.
 
-use domain::contact::input::{AddressInput, AffiliationInput, Change, ContactInput, DateInput, DateKind, Labelled};
+use domain::contact::input::{
+    AddressInput, AffiliationInput, Change, ContactInput, DateInput, DateKind, Labelled,
+};
 use domain::contact::{Filter, Order, OrderBy};
 use domain::page::PageRequest;
 use domain::partial_date::PartialDate;
@@ -40,7 +42,11 @@ fn codes(error: &Error) -> Vec<(String, Code)> {
 
 #[tokio::test]
 async fn a_contact_comes_out_as_it_went_in() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let mut input = person("Zoë");
     input.dates = Some(vec![DateInput {
@@ -48,20 +54,44 @@ async fn a_contact_comes_out_as_it_went_in() {
         label: None,
         date: PartialDate::new(None, Some(2), Some(29)).unwrap(),
     }]);
-    input.addresses =
-        Some(vec![AddressInput { city: Some("Köln".to_owned()), ..AddressInput::default() }]);
-    input.links = Some(vec![Labelled { label: None, value: "HTTPS://Example.org/a".to_owned() }]);
+    input.addresses = Some(vec![AddressInput {
+        city: Some("Köln".to_owned()),
+        ..AddressInput::default()
+    }]);
+    input.links = Some(vec![Labelled {
+        label: None,
+        value: "HTTPS://Example.org/a".to_owned(),
+    }]);
     let zoe = contact::create(&tx, input).await.unwrap();
     tx.commit().await.unwrap();
 
     let tx = db.read(&ada).await.unwrap();
     assert_eq!(contact::get(&tx, zoe.id).await.unwrap().unwrap(), zoe);
-    assert_eq!((zoe.display_name.as_str(), zoe.sort_name.as_str(), zoe.version), ("Zoë", " zoe".trim(), 1));
+    assert_eq!(
+        (zoe.display_name.as_str(), zoe.sort_name.as_str(), zoe.version),
+        ("Zoë", " zoe".trim(), 1)
+    );
     let ids = [zoe.id];
-    assert_eq!(contact::emails(&tx, &ids).await.unwrap()[&zoe.id][0].address, "zoë@example.test");
-    assert_eq!(contact::phones(&tx, &ids).await.unwrap()[&zoe.id][0].e164.as_deref(), Some("+12025550123"));
-    assert_eq!(contact::addresses(&tx, &ids).await.unwrap()[&zoe.id][0].city.as_deref(), Some("Köln"));
-    assert_eq!(contact::links(&tx, &ids).await.unwrap()[&zoe.id][0].url, "https://example.org/a");
+    assert_eq!(
+        contact::emails(&tx, &ids).await.unwrap()[&zoe.id][0].address,
+        "zoë@example.test"
+    );
+    assert_eq!(
+        contact::phones(&tx, &ids).await.unwrap()[&zoe.id][0]
+            .e164
+            .as_deref(),
+        Some("+12025550123")
+    );
+    assert_eq!(
+        contact::addresses(&tx, &ids).await.unwrap()[&zoe.id][0]
+            .city
+            .as_deref(),
+        Some("Köln")
+    );
+    assert_eq!(
+        contact::links(&tx, &ids).await.unwrap()[&zoe.id][0].url,
+        "https://example.org/a"
+    );
     let date = &contact::dates(&tx, &ids).await.unwrap()[&zoe.id][0];
     assert_eq!((date.year, date.month, date.day), (None, Some(2), Some(29)));
     let place = &contact::affiliations(&tx, &ids).await.unwrap()[&zoe.id][0];
@@ -70,20 +100,39 @@ async fn a_contact_comes_out_as_it_went_in() {
 
 #[tokio::test]
 async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_written() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let input = ContactInput {
         given_name: Change::To(Some("x".repeat(201))),
         nickname: Change::To(Some("a\u{0}b".to_owned())),
         emails: Some(vec![
-            Labelled { label: None, value: "no address".to_owned() },
-            Labelled { label: None, value: "a@example.test".to_owned() },
-            Labelled { label: None, value: "A@EXAMPLE.test".to_owned() },
+            Labelled {
+                label: None,
+                value: "no address".to_owned(),
+            },
+            Labelled {
+                label: None,
+                value: "a@example.test".to_owned(),
+            },
+            Labelled {
+                label: None,
+                value: "A@EXAMPLE.test".to_owned(),
+            },
         ]),
-        links: Some(vec![Labelled { label: None, value: "javascript:alert(1)".to_owned() }]),
+        links: Some(vec![Labelled {
+            label: None,
+            value: "javascript:alert(1)".to_owned(),
+        }]),
         addresses: Some(vec![AddressInput::default()]),
         affiliations: Some(vec![AffiliationInput::default()]),
-        phones: Some(vec![Labelled { label: None, value: " ".to_owned() }]),
+        phones: Some(vec![Labelled {
+            label: None,
+            value: " ".to_owned(),
+        }]),
         ..ContactInput::default()
     };
     let error = contact::create(&tx, input).await.unwrap_err();
@@ -121,29 +170,47 @@ async fn a_change_touches_what_it_mentions_and_no_more() {
     let change = ContactInput {
         family_name: Change::To(Some("Lovelace".to_owned())),
         emails: Some(vec![
-            Labelled { label: None, value: "new@example.test".to_owned() },
-            Labelled { label: Some("work".to_owned()), value: "ada@example.test".to_owned() },
+            Labelled {
+                label: None,
+                value: "new@example.test".to_owned(),
+            },
+            Labelled {
+                label: Some("work".to_owned()),
+                value: "ada@example.test".to_owned(),
+            },
         ]),
         ..ContactInput::default()
     };
     let after = contact::update(&tx, before.id, Some(1), change).await.unwrap();
-    let emails = contact::emails(&tx, &[before.id]).await.unwrap().remove(&before.id).unwrap();
+    let emails = contact::emails(&tx, &[before.id])
+        .await
+        .unwrap()
+        .remove(&before.id)
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!((after.display_name.as_str(), after.version), ("Ada Lovelace", 2));
     assert_eq!(after.given_name, before.given_name);
-    assert_eq!(emails.iter().map(|e| e.address.as_str()).collect::<Vec<_>>(), ["new@example.test", "ada@example.test"]);
+    assert_eq!(
+        emails.iter().map(|e| e.address.as_str()).collect::<Vec<_>>(),
+        ["new@example.test", "ada@example.test"]
+    );
     assert_eq!(emails[1].id, kept, "an address that stays keeps its row");
 
     let tx = db.begin(&ada).await.unwrap();
-    let late = contact::update(&tx, before.id, Some(1), named("X", "Y")).await.unwrap_err();
+    let late = contact::update(&tx, before.id, Some(1), named("X", "Y"))
+        .await
+        .unwrap_err();
     assert_eq!(codes(&late), [("expectedVersion".to_owned(), Code::Conflict)]);
     drop(tx);
 
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
-    let rows = sqlx::query("SELECT op::text AS op, table_name, before::text AS before FROM journal ORDER BY seq")
-        .fetch_all(&mut admin)
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
         .await
         .unwrap();
+    let rows =
+        sqlx::query("SELECT op::text AS op, table_name, before::text AS before FROM journal ORDER BY seq")
+            .fetch_all(&mut admin)
+            .await
+            .unwrap();
     let updates: Vec<(String, Option<String>)> = rows
         .iter()
         .filter(|row| row.get::<String, _>("op") == "U" && row.get::<String, _>("table_name") == "contact")
@@ -157,43 +224,81 @@ async fn a_change_touches_what_it_mentions_and_no_more() {
 
 #[tokio::test]
 async fn a_contact_without_a_name_is_called_by_what_it_has() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let mail = |address: &str| ContactInput {
-        emails: Some(vec![Labelled { label: None, value: address.to_owned() }]),
+        emails: Some(vec![Labelled {
+            label: None,
+            value: address.to_owned(),
+        }]),
         ..ContactInput::default()
     };
     let anon = contact::create(&tx, mail("a@example.test")).await.unwrap();
     assert_eq!(anon.display_name, "a@example.test");
-    let renamed = contact::update(&tx, anon.id, None, mail("b@example.test")).await.unwrap();
+    let renamed = contact::update(&tx, anon.id, None, mail("b@example.test"))
+        .await
+        .unwrap();
     assert_eq!(renamed.display_name, "b@example.test");
-    let nothing = ContactInput { emails: Some(Vec::new()), ..ContactInput::default() };
+    let nothing = ContactInput {
+        emails: Some(Vec::new()),
+        ..ContactInput::default()
+    };
     let error = contact::update(&tx, anon.id, None, nothing).await.unwrap_err();
     assert_eq!(codes(&error), [(String::new(), Code::Required)]);
 }
 
 #[tokio::test]
 async fn pages_meet_without_gap_or_overlap_in_every_order_both_ways() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     for batch in 0..3 {
         let tx = db.begin(&ada).await.unwrap();
         for n in 0..9 {
             // Same names on purpose: the id decides.
-            contact::create(&tx, named("Same", if n % 2 == 0 { "Name" } else { ["A", "B", "Ç"][batch] })).await.unwrap();
+            contact::create(
+                &tx,
+                named(
+                    "Same",
+                    if n % 2 == 0 {
+                        "Name"
+                    } else {
+                        ["A", "B", "Ç"][batch]
+                    },
+                ),
+            )
+            .await
+            .unwrap();
         }
         tx.commit().await.unwrap();
     }
     let tx = db.read(&ada).await.unwrap();
-    for by in [OrderBy::Name, OrderBy::Created, OrderBy::Updated, OrderBy::LastInteraction] {
+    for by in [
+        OrderBy::Name,
+        OrderBy::Created,
+        OrderBy::Updated,
+        OrderBy::LastInteraction,
+    ] {
         for descending in [false, true] {
             let order = Order { by, descending };
             let whole = PageRequest::new(Some(100), None, None, None).unwrap();
-            let whole = contact::list(&tx, &Filter::default(), order, &whole).await.unwrap().items;
+            let whole = contact::list(&tx, &Filter::default(), order, &whole)
+                .await
+                .unwrap()
+                .items;
             assert_eq!(whole.len(), 27);
             let (mut forward, mut after) = (Vec::new(), None);
             loop {
                 let request = PageRequest::new(Some(4), None, after, None).unwrap();
-                let page = contact::list(&tx, &Filter::default(), order, &request).await.unwrap();
+                let page = contact::list(&tx, &Filter::default(), order, &request)
+                    .await
+                    .unwrap();
                 after = page.items.last().map(|c| order.cursor(c).encode());
                 forward.extend(page.items);
                 if !page.has_next {
@@ -204,7 +309,9 @@ async fn pages_meet_without_gap_or_overlap_in_every_order_both_ways() {
             let (mut backward, mut before) = (Vec::new(), None);
             loop {
                 let request = PageRequest::new(None, Some(5), None, before).unwrap();
-                let page = contact::list(&tx, &Filter::default(), order, &request).await.unwrap();
+                let page = contact::list(&tx, &Filter::default(), order, &request)
+                    .await
+                    .unwrap();
                 before = page.items.first().map(|c| order.cursor(c).encode());
                 backward.splice(0..0, page.items);
                 if !page.has_previous {
@@ -213,33 +320,64 @@ async fn pages_meet_without_gap_or_overlap_in_every_order_both_ways() {
             }
             assert_eq!(backward, whole, "{order:?}");
             let foreign = order.cursor(&whole[0]).encode();
-            let other = Order { by: if by == OrderBy::Name { OrderBy::Created } else { OrderBy::Name }, descending };
+            let other = Order {
+                by: if by == OrderBy::Name {
+                    OrderBy::Created
+                } else {
+                    OrderBy::Name
+                },
+                descending,
+            };
             let request = PageRequest::new(Some(4), None, Some(foreign), None).unwrap();
-            assert!(contact::list(&tx, &Filter::default(), other, &request).await.is_err());
+            assert!(
+                contact::list(&tx, &Filter::default(), other, &request)
+                    .await
+                    .is_err()
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn the_text_filter_ignores_case_and_accents_and_follows_every_change() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let id = contact::create(&tx, person("Jörg")).await.unwrap().id;
     let found = async |tx: &domain::Tx, text: &str| {
-        let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
+        let filter = Filter {
+            text: Some(text.to_owned()),
+            ..Filter::default()
+        };
         contact::count(tx, &filter).await.unwrap()
     };
-    for text in ["jorg", "JÖRG", "örg", "example.test", "co partner", "partner jorg"] {
+    for text in [
+        "jorg",
+        "JÖRG",
+        "örg",
+        "example.test",
+        "co partner",
+        "partner jorg",
+    ] {
         assert_eq!(found(&tx, text).await, 1, "{text}");
     }
     for text in ["j%g", "jo_g", "nobody", "jorg nobody", "\\"] {
         assert_eq!(found(&tx, text).await, 0, "{text}");
     }
-    let change = ContactInput { emails: Some(Vec::new()), affiliations: Some(Vec::new()), ..ContactInput::default() };
+    let change = ContactInput {
+        emails: Some(Vec::new()),
+        affiliations: Some(Vec::new()),
+        ..ContactInput::default()
+    };
     contact::update(&tx, id, None, change).await.unwrap();
     assert_eq!(found(&tx, "partner").await, 0);
     assert_eq!(found(&tx, "example.test").await, 0);
-    contact::update(&tx, id, None, named("Petra", "Jost")).await.unwrap();
+    contact::update(&tx, id, None, named("Petra", "Jost"))
+        .await
+        .unwrap();
     assert_eq!((found(&tx, "jorg").await, found(&tx, "jost petra").await), (0, 1));
     contact::delete(&tx, id).await.unwrap();
     assert_eq!(found(&tx, "petra").await, 0);
@@ -247,10 +385,17 @@ async fn the_text_filter_ignores_case_and_accents_and_follows_every_change() {
 
 #[tokio::test]
 async fn companies_are_found_by_name_and_a_place_filters() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let at = |name: &str| ContactInput {
-        affiliations: Some(vec![AffiliationInput { company_name: Some(name.to_owned()), ..AffiliationInput::default() }]),
+        affiliations: Some(vec![AffiliationInput {
+            company_name: Some(name.to_owned()),
+            ..AffiliationInput::default()
+        }]),
         ..ContactInput::default()
     };
     let first = contact::create(&tx, at("Café Müller")).await.unwrap();
@@ -259,19 +404,30 @@ async fn companies_are_found_by_name_and_a_place_filters() {
     let company = places[&first.id][0].company.as_ref().unwrap();
     assert_eq!(places[&second.id][0].company.as_ref().unwrap().id, company.id);
     assert_eq!(domain::company::count(&tx).await.unwrap(), 1);
-    let filter = Filter { company: Some(company.id), ..Filter::default() };
+    let filter = Filter {
+        company: Some(company.id),
+        ..Filter::default()
+    };
     assert_eq!(contact::count(&tx, &filter).await.unwrap(), 2);
 }
 
 #[tokio::test]
 async fn a_tags_name_is_its_own_and_deleting_it_leaves_the_contacts() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     let friends = tag::create(&tx, " Friends ").await.unwrap();
     let contact = contact::create(&tx, person("Ada")).await.unwrap();
     let tagged = contact::tag(&tx, contact.id, friends.id).await.unwrap();
     assert_eq!(tagged.version, 2);
-    assert_eq!(contact::tag(&tx, contact.id, friends.id).await.unwrap().version, 2, "nothing changes the second time");
+    assert_eq!(
+        contact::tag(&tx, contact.id, friends.id).await.unwrap().version,
+        2,
+        "nothing changes the second time"
+    );
     tx.commit().await.unwrap();
 
     let tx = db.begin(&ada).await.unwrap();
@@ -280,7 +436,18 @@ async fn a_tags_name_is_its_own_and_deleting_it_leaves_the_contacts() {
     drop(tx);
 
     let tx = db.begin(&ada).await.unwrap();
-    assert_eq!(contact::count(&tx, &Filter { tag: Some(friends.id), ..Filter::default() }).await.unwrap(), 1);
+    assert_eq!(
+        contact::count(
+            &tx,
+            &Filter {
+                tag: Some(friends.id),
+                ..Filter::default()
+            }
+        )
+        .await
+        .unwrap(),
+        1
+    );
     tag::delete(&tx, friends.id).await.unwrap();
     assert!(contact::tags(&tx, &[contact.id]).await.unwrap().is_empty());
     assert!(contact::get(&tx, contact.id).await.unwrap().is_some());
@@ -294,17 +461,24 @@ async fn a_note_is_sealed_in_its_row_and_in_the_journal() {
     let secret = "the merger is on Tuesday";
     let first = note::create(&tx, contact.id, secret, false).await.unwrap();
     let second = note::create(&tx, contact.id, "second", true).await.unwrap();
-    note::update(&tx, first.id, None, Some("the merger is off"), None).await.unwrap();
+    note::update(&tx, first.id, None, Some("the merger is off"), None)
+        .await
+        .unwrap();
     note::delete(&tx, second.id).await.unwrap();
     tx.commit().await.unwrap();
 
     let tx = db.read(&ada).await.unwrap();
     let page = PageRequest::new(None, None, None, None).unwrap();
     let notes = note::list(&tx, contact.id, &page).await.unwrap().items;
-    assert_eq!(notes.iter().map(|n| n.body.as_str()).collect::<Vec<_>>(), ["the merger is off"]);
+    assert_eq!(
+        notes.iter().map(|n| n.body.as_str()).collect::<Vec<_>>(),
+        ["the merger is off"]
+    );
     assert_eq!(note::counts(&tx, &[contact.id]).await.unwrap()[&contact.id], 1);
 
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     let dump: String = sqlx::query_scalar(
         "SELECT string_agg(body::text, '') || (SELECT string_agg(coalesce(before::text, ''), '') FROM journal) FROM note",
     )
@@ -323,7 +497,9 @@ async fn a_ciphertext_moved_to_another_row_does_not_open() {
     let first = note::create(&tx, contact.id, "one", false).await.unwrap();
     let second = note::create(&tx, contact.id, "two", false).await.unwrap();
     tx.commit().await.unwrap();
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     sqlx::query("UPDATE note SET body = (SELECT body FROM note WHERE id = $1) WHERE id = $2")
         .bind(first.id)
         .bind(second.id)
@@ -343,12 +519,16 @@ async fn the_journal_is_in_commit_order_under_many_writers() {
         tokio::spawn(async move {
             for i in 0..10 {
                 let tx = db.begin(&ada).await.unwrap();
-                contact::create(&tx, named(&format!("W{n}"), &format!("{i}"))).await.unwrap();
+                contact::create(&tx, named(&format!("W{n}"), &format!("{i}")))
+                    .await
+                    .unwrap();
                 tx.commit().await.unwrap();
             }
         })
     });
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     let watching = tokio::spawn(async move {
         let (mut seen, mut cursor) = (0, 0i64);
         while seen < 80 {
@@ -363,14 +543,21 @@ async fn the_journal_is_in_commit_order_under_many_writers() {
         }
         seen
     });
-    futures::future::join_all(writers).await.into_iter().for_each(|done| done.unwrap());
+    futures::future::join_all(writers)
+        .await
+        .into_iter()
+        .for_each(|done| done.unwrap());
     let seen = tokio::time::timeout(std::time::Duration::from_secs(20), watching).await;
     assert_eq!(seen.expect("a reader by cursor misses nothing").unwrap(), 80);
 }
 
 #[tokio::test]
 async fn a_page_costs_the_same_number_of_statements_whatever_its_size() {
-    let One { db, ada, database: _kept } = one().await;
+    let One {
+        db,
+        ada,
+        database: _kept,
+    } = one().await;
     let tx = db.begin(&ada).await.unwrap();
     for n in 0..50 {
         let contact = contact::create(&tx, person(&format!("P{n}"))).await.unwrap();
@@ -382,9 +569,14 @@ async fn a_page_costs_the_same_number_of_statements_whatever_its_size() {
         let before = db.statements();
         let tx = db.read(&ada).await.unwrap();
         let request = PageRequest::new(Some(size), None, None, None).unwrap();
-        let page = contact::list(&tx, &Filter::default(), Order::default(), &request).await.unwrap();
+        let page = contact::list(&tx, &Filter::default(), Order::default(), &request)
+            .await
+            .unwrap();
         let ids: Vec<_> = page.items.iter().map(|contact| contact.id).collect();
-        assert_eq!(contact::emails(&tx, &ids).await.unwrap().len(), usize::try_from(size).unwrap());
+        assert_eq!(
+            contact::emails(&tx, &ids).await.unwrap().len(),
+            usize::try_from(size).unwrap()
+        );
         contact::phones(&tx, &ids).await.unwrap();
         contact::tags(&tx, &ids).await.unwrap();
         contact::affiliations(&tx, &ids).await.unwrap();
@@ -404,7 +596,9 @@ async fn an_enqueued_job_shares_the_fate_of_its_transaction() {
     assert!(domain::jobs::enqueue(&tx, &job, "same").await.unwrap());
     assert!(contact::create(&tx, ContactInput::default()).await.is_err());
     drop(tx);
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     let count = async |admin: &mut PgConnection, sql: &'static str| -> i64 {
         sqlx::query_scalar(sql).fetch_one(admin).await.unwrap()
     };
@@ -416,7 +610,11 @@ async fn an_enqueued_job_shares_the_fate_of_its_transaction() {
         domain::jobs::enqueue(&tx, &job, "same").await.unwrap();
         tx.commit().await.unwrap();
     }
-    assert_eq!(count(&mut admin, "SELECT count(*) FROM apalis.jobs").await, 2, "one an owner");
+    assert_eq!(
+        count(&mut admin, "SELECT count(*) FROM apalis.jobs").await,
+        2,
+        "one an owner"
+    );
     let owner: String = sqlx::query_scalar("SELECT metadata -> 'owner' FROM apalis.jobs ORDER BY id LIMIT 1")
         .fetch_one(&mut admin)
         .await

@@ -33,16 +33,27 @@ async fn a_loosened_database_is_refused() {
         "CREATE VIEW peek AS SELECT * FROM contact",
     ] {
         let database = TestDatabase::new().await;
-        let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+        let mut admin = PgConnection::connect(database.admin_url().as_str())
+            .await
+            .unwrap();
         sqlx::raw_sql(loosening).execute(&mut admin).await.unwrap();
-        assert!(database.connect(Login::Api).verify(Environment::Development).await.is_err(), "{loosening}");
+        assert!(
+            database
+                .connect(Login::Api)
+                .verify(Environment::Development)
+                .await
+                .is_err(),
+            "{loosening}"
+        );
     }
 }
 
 #[tokio::test]
 async fn every_table_has_its_class_and_the_catalog_agrees() {
     let database = TestDatabase::new().await;
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     let rows = sqlx::query(
         "SELECT c.relname::text AS name, c.relrowsecurity AS rls, \
            (SELECT count(*) FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid \
@@ -59,18 +70,35 @@ async fn every_table_has_its_class_and_the_catalog_agrees() {
     .unwrap();
     let found: Vec<String> = rows.iter().map(|row| row.get("name")).collect();
     for name in found.iter().filter(|name| *name != "seaql_migrations") {
-        assert!(TABLES.iter().any(|(known, _)| known == name), "{name} has no class in entity::TABLES");
+        assert!(
+            TABLES.iter().any(|(known, _)| known == name),
+            "{name} has no class in entity::TABLES"
+        );
     }
     for (name, class) in TABLES {
-        let row = rows.iter().find(|row| row.get::<String, _>("name") == *name).expect(name);
+        let row = rows
+            .iter()
+            .find(|row| row.get::<String, _>("name") == *name)
+            .expect(name);
         let content = *class == Class::Content;
-        assert_eq!(row.get::<i64, _>("journal"), if content { 3 } else { 0 }, "triggers of the journal on {name}");
+        assert_eq!(
+            row.get::<i64, _>("journal"),
+            if content { 3 } else { 0 },
+            "triggers of the journal on {name}"
+        );
         let key: Vec<String> = row.get("key");
         let alone = ["environment", "owner", "sign_in_link", "signing_key"].contains(name);
-        assert_eq!(row.get::<bool, _>("rls"), *name != "environment", "row-level security on {name}");
+        assert_eq!(
+            row.get::<bool, _>("rls"),
+            *name != "environment",
+            "row-level security on {name}"
+        );
         assert_eq!(key[0] == "owner_id", !alone, "the key of {name}");
         if content {
-            assert!(row.get::<bool, _>("id") && key == ["owner_id", "id"], "the key of {name}");
+            assert!(
+                row.get::<bool, _>("id") && key == ["owner_id", "id"],
+                "the key of {name}"
+            );
         }
     }
 }
@@ -78,7 +106,9 @@ async fn every_table_has_its_class_and_the_catalog_agrees() {
 #[tokio::test]
 async fn every_reference_between_owned_tables_holds_the_owner() {
     let database = TestDatabase::new().await;
-    let mut admin = PgConnection::connect(database.admin_url().as_str()).await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
     let plain: Vec<String> = sqlx::query_scalar(
         "SELECT k.conname::text FROM pg_constraint k WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace \
          AND (NOT k.condeferrable OR NOT EXISTS (SELECT 1 FROM pg_attribute a \
@@ -94,10 +124,15 @@ async fn every_reference_between_owned_tables_holds_the_owner() {
 #[tokio::test]
 async fn without_a_viewer_there_is_no_row_also_on_a_connection_that_served_one() {
     let two = Two::new().await;
-    let mut raw = PgConnection::connect(two.database.url(Login::Api).as_str()).await.unwrap();
+    let mut raw = PgConnection::connect(two.database.url(Login::Api).as_str())
+        .await
+        .unwrap();
     assert_eq!(count(&mut raw, "SELECT count(*) FROM contact").await, 0);
     let served = format!("BEGIN; SET LOCAL app.owner_id = '{}'", two.ada.owner());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(served)).execute(&mut raw).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(served))
+        .execute(&mut raw)
+        .await
+        .unwrap();
     assert_eq!(count(&mut raw, "SELECT count(*) FROM contact").await, 1);
     sqlx::raw_sql("COMMIT").execute(&mut raw).await.unwrap();
     for (table, class) in TABLES {
@@ -117,7 +152,9 @@ async fn the_database_refuses_rows_and_references_of_another_owner() {
     let two = Two::new().await;
     let (ada, bob) = (two.ada.owner(), two.bob.owner());
     let theirs = two.contact_of(&two.bob).await;
-    let mut raw = PgConnection::connect(two.database.url(Login::Api).as_str()).await.unwrap();
+    let mut raw = PgConnection::connect(two.database.url(Login::Api).as_str())
+        .await
+        .unwrap();
     let as_ada = format!("BEGIN; SET LOCAL app.owner_id = '{ada}'");
     for (statement, code) in [
         (format!("INSERT INTO tag (owner_id, id, name, created_at) VALUES ('{bob}', gen_random_uuid(), 'x', now())"), "42501"),
@@ -141,15 +178,24 @@ async fn the_database_refuses_rows_and_references_of_another_owner() {
         sqlx::raw_sql("ROLLBACK").execute(&mut raw).await.unwrap();
     }
     // What is not visible is not touched either.
-    sqlx::raw_sql(sqlx::AssertSqlSafe(as_ada)).execute(&mut raw).await.unwrap();
-    let touched = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DELETE FROM contact WHERE id = '{theirs}'")));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(as_ada))
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    let touched = sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "DELETE FROM contact WHERE id = '{theirs}'"
+    )));
     assert_eq!(touched.execute(&mut raw).await.unwrap().rows_affected(), 0);
 }
 
 /// As somebody would write it who forgot to ask whose contact it is.
 async fn get_contact(tx: &Tx, id: Uuid) -> Option<entity::contact::Model> {
     use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-    entity::contact::Entity::find().filter(entity::contact::Column::Id.eq(id)).one(tx).await.unwrap()
+    entity::contact::Entity::find()
+        .filter(entity::contact::Column::Id.eq(id))
+        .one(tx)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -162,7 +208,10 @@ async fn a_careless_query_returns_nothing_of_another_user() {
     assert!(get_contact(&tx, theirs).await.is_none());
     let tx = two.db.begin_auth().await.unwrap();
     use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-    let denied = entity::contact::Entity::find().filter(entity::contact::Column::Id.eq(theirs)).one(&tx).await;
+    let denied = entity::contact::Entity::find()
+        .filter(entity::contact::Column::Id.eq(theirs))
+        .one(&tx)
+        .await;
     assert!(denied.is_err(), "the sign-in has no right to contacts at all");
 }
 
@@ -171,13 +220,19 @@ async fn every_operation_answers_anothers_id_like_an_unknown_one() {
     let two = Two::new().await;
     let theirs = everything(&two.db, &two.bob).await;
     let mine = everything(&two.db, &two.ada).await;
-    for (a, b) in [(theirs.contact, Uuid::nil()), (theirs.contact, Uuid::from_u128(1))] {
+    for (a, b) in [
+        (theirs.contact, Uuid::nil()),
+        (theirs.contact, Uuid::from_u128(1)),
+    ] {
         for id in [a, b] {
             let tx = two.db.begin(&two.ada).await.unwrap();
             assert!(contact::get(&tx, id).await.unwrap().is_none());
             assert!(note::get(&tx, id).await.unwrap().is_none());
             assert!(note::get(&tx, theirs.note).await.unwrap().is_none());
-            assert!(matches!(contact::delete(&tx, id).await, Err(domain::Error::NotFound)));
+            assert!(matches!(
+                contact::delete(&tx, id).await,
+                Err(domain::Error::NotFound)
+            ));
             assert!(matches!(
                 contact::update(&tx, id, None, ContactInput::default()).await,
                 Err(domain::Error::NotFound)
@@ -193,18 +248,34 @@ async fn every_operation_answers_anothers_id_like_an_unknown_one() {
             format!("{:?}", tag::delete(&tx, id).await),
             format!("{:?}", note::create(&tx, id, "text", false).await),
             format!("{:?}", company::get(&tx, id).await),
-            format!("{:?}", contact::count(&tx, &Filter { tag: Some(id), ..Filter::default() }).await),
+            format!(
+                "{:?}",
+                contact::count(
+                    &tx,
+                    &Filter {
+                        tag: Some(id),
+                        ..Filter::default()
+                    }
+                )
+                .await
+            ),
         ]);
     }
     assert_eq!(answers[0], answers[1]);
-    let place = AffiliationInput { company: Some(theirs.company), ..AffiliationInput::default() };
+    let place = AffiliationInput {
+        company: Some(theirs.company),
+        ..AffiliationInput::default()
+    };
     let input = ContactInput {
         given_name: Change::To(Some("X".to_owned())),
         affiliations: Some(vec![place]),
         ..ContactInput::default()
     };
     let tx = two.db.begin(&two.ada).await.unwrap();
-    assert!(matches!(contact::create(&tx, input).await, Err(domain::Error::Invalid(_))));
+    assert!(matches!(
+        contact::create(&tx, input).await,
+        Err(domain::Error::Invalid(_))
+    ));
 }
 
 #[tokio::test]
@@ -212,15 +283,35 @@ async fn lists_counts_and_searches_are_the_viewers_alone() {
     let two = Two::new().await;
     let tx = two.db.read(&two.ada).await.unwrap();
     let page = PageRequest::new(None, None, None, None).unwrap();
-    let all = contact::list(&tx, &Filter::default(), Order::default(), &page).await.unwrap();
+    let all = contact::list(&tx, &Filter::default(), Order::default(), &page)
+        .await
+        .unwrap();
     assert_eq!(all.items.len(), 1);
     for text in ["bob", "%", "_", "@", "\\", "a%b", "'", "contact"] {
-        let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
-        let found = contact::list(&tx, &filter, Order::default(), &page).await.unwrap();
-        assert!(found.items.iter().all(|contact| contact.owner_id == two.ada.owner()), "{text}");
-        assert_eq!(contact::count(&tx, &filter).await.unwrap(), found.items.len() as u64, "{text}");
+        let filter = Filter {
+            text: Some(text.to_owned()),
+            ..Filter::default()
+        };
+        let found = contact::list(&tx, &filter, Order::default(), &page)
+            .await
+            .unwrap();
+        assert!(
+            found
+                .items
+                .iter()
+                .all(|contact| contact.owner_id == two.ada.owner()),
+            "{text}"
+        );
+        assert_eq!(
+            contact::count(&tx, &filter).await.unwrap(),
+            found.items.len() as u64,
+            "{text}"
+        );
     }
-    let everyones = Filter { text: Some("example.test".to_owned()), ..Filter::default() };
+    let everyones = Filter {
+        text: Some("example.test".to_owned()),
+        ..Filter::default()
+    };
     assert_eq!(contact::count(&tx, &everyones).await.unwrap(), 1);
 }
 
@@ -229,7 +320,10 @@ async fn a_failed_opening_leaves_no_transaction_behind() {
     let two = Two::new().await;
     let ended = two.ended_session();
     for _ in 0..40 {
-        assert!(matches!(two.db.read(&ended).await, Err(domain::Error::Unauthenticated)));
+        assert!(matches!(
+            two.db.read(&ended).await,
+            Err(domain::Error::Unauthenticated)
+        ));
         let tx = two.db.read(&two.ada).await.unwrap();
         assert!(contact::count(&tx, &Filter::default()).await.is_ok());
     }
@@ -245,7 +339,10 @@ async fn a_cancelled_opening_leaves_no_transaction_behind() {
     // Nobody still holds the owner's lock, and no connection is left inside a transaction.
     let tx = two.db.begin(&two.ada).await.unwrap();
     let input = ContactInput {
-        emails: Some(vec![Labelled { label: None, value: "late@example.test".to_owned() }]),
+        emails: Some(vec![Labelled {
+            label: None,
+            value: "late@example.test".to_owned(),
+        }]),
         ..ContactInput::default()
     };
     contact::create(&tx, input).await.unwrap();

@@ -31,7 +31,12 @@ impl Two {
             contact::create(&tx, person(name)).await.unwrap();
             tx.commit().await.unwrap();
         }
-        Self { database, db, ada, bob }
+        Self {
+            database,
+            db,
+            ada,
+            bob,
+        }
     }
 
     /// Ada, come by a session that is no more.
@@ -43,7 +48,9 @@ impl Two {
     pub async fn contact_of(&self, viewer: &Viewer) -> Uuid {
         let tx = self.db.read(viewer).await.unwrap();
         let page = domain::page::PageRequest::new(Some(1), None, None, None).unwrap();
-        let list = contact::list(&tx, &contact::Filter::default(), contact::Order::default(), &page).await.unwrap();
+        let list = contact::list(&tx, &contact::Filter::default(), contact::Order::default(), &page)
+            .await
+            .unwrap();
         list.items[0].id
     }
 }
@@ -55,7 +62,10 @@ pub fn person(name: &str) -> ContactInput {
             label: Some("work".to_owned()),
             value: format!("{}@example.test", name.to_lowercase()),
         }]),
-        phones: Some(vec![Labelled { label: None, value: "+1 202 555 0123".to_owned() }]),
+        phones: Some(vec![Labelled {
+            label: None,
+            value: "+1 202 555 0123".to_owned(),
+        }]),
         affiliations: Some(vec![AffiliationInput {
             company_name: Some(format!("{name} & Co")),
             title: Some("Partner".to_owned()),
@@ -72,9 +82,17 @@ pub async fn everything(db: &Db, viewer: &Viewer) -> Everything {
     let mut input = person("Eve");
     input.tags = Some(vec![tag]);
     let contact = contact::create(&tx, input).await.unwrap().id;
-    let note = note::create(&tx, contact, "met at the fair", false).await.unwrap().id;
+    let note = note::create(&tx, contact, "met at the fair", false)
+        .await
+        .unwrap()
+        .id;
     let places = contact::affiliations(&tx, &[contact]).await.unwrap();
     let company = places[&contact][0].company.as_ref().unwrap().id;
     tx.commit().await.unwrap();
-    Everything { contact, company, tag, note }
+    Everything {
+        contact,
+        company,
+        tag,
+        note,
+    }
 }

@@ -206,7 +206,11 @@ fn dates(list: Option<Vec<ContactDateInput>>, errors: &mut Vec<UserError>) -> Op
             ContactDateKind::Other => domain_input::DateKind::Other,
         };
         let date = date(input.date, &format!("dates.{i}.date"), errors)?;
-        Some(DateInput { kind, label: input.label, date })
+        Some(DateInput {
+            kind,
+            label: input.label,
+            date,
+        })
     });
     Some(dates.collect())
 }
@@ -221,8 +225,12 @@ fn affiliations(
         company_name: input.company_name,
         title: input.title,
         department: input.department,
-        from: input.from.and_then(|from| date(from, &format!("affiliations.{i}.from"), errors)),
-        to: input.to.and_then(|to| date(to, &format!("affiliations.{i}.to"), errors)),
+        from: input
+            .from
+            .and_then(|from| date(from, &format!("affiliations.{i}.from"), errors)),
+        to: input
+            .to
+            .and_then(|to| date(to, &format!("affiliations.{i}.to"), errors)),
     });
     Some(places.collect())
 }

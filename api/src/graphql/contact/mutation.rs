@@ -75,7 +75,10 @@ impl ContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The new contact.")] input: CreateContactInput,
     ) -> Result<CreateContactPayload> {
-        let outcome = mutate(ctx, "", async |tx| contacts::create(tx, input.into_domain()?).await).await?;
+        let outcome = mutate(ctx, "", async |tx| {
+            contacts::create(tx, input.into_domain()?).await
+        })
+        .await?;
         Ok(CreateContactPayload::of(outcome, ContactPage::one))
     }
 
@@ -86,8 +89,10 @@ impl ContactMutation {
         #[graphql(desc = "The contact and the changes.")] input: UpdateContactInput,
     ) -> Result<UpdateContactPayload> {
         let (id, version) = (Kind::Contact.uuid(&input.id), input.expected_version);
-        let outcome =
-            mutate(ctx, "id", async |tx| contacts::update(tx, id, version, input.into_domain()?).await).await?;
+        let outcome = mutate(ctx, "id", async |tx| {
+            contacts::update(tx, id, version, input.into_domain()?).await
+        })
+        .await?;
         Ok(UpdateContactPayload::of(outcome, ContactPage::one))
     }
 
@@ -97,8 +102,10 @@ impl ContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The contact.")] input: DeleteContactInput,
     ) -> Result<DeleteContactPayload> {
-        let outcome =
-            mutate(ctx, "id", async |tx| contacts::delete(tx, Kind::Contact.uuid(&input.id)).await).await?;
+        let outcome = mutate(ctx, "id", async |tx| {
+            contacts::delete(tx, Kind::Contact.uuid(&input.id)).await
+        })
+        .await?;
         Ok(DeleteContactPayload::of(outcome, |(), _| input.id))
     }
 
@@ -108,7 +115,10 @@ impl ContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The contact and the tag.")] input: TagContactInput,
     ) -> Result<TagContactPayload> {
-        let (contact, tag) = (Kind::Contact.uuid(&input.contact_id), Kind::Tag.uuid(&input.tag_id));
+        let (contact, tag) = (
+            Kind::Contact.uuid(&input.contact_id),
+            Kind::Tag.uuid(&input.tag_id),
+        );
         let outcome = mutate(ctx, "contactId", async |tx| contacts::tag(tx, contact, tag).await).await?;
         Ok(TagContactPayload::of(outcome, ContactPage::one))
     }
@@ -119,8 +129,14 @@ impl ContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The contact and the tag.")] input: UntagContactInput,
     ) -> Result<UntagContactPayload> {
-        let (contact, tag) = (Kind::Contact.uuid(&input.contact_id), Kind::Tag.uuid(&input.tag_id));
-        let outcome = mutate(ctx, "contactId", async |tx| contacts::untag(tx, contact, tag).await).await?;
+        let (contact, tag) = (
+            Kind::Contact.uuid(&input.contact_id),
+            Kind::Tag.uuid(&input.tag_id),
+        );
+        let outcome = mutate(ctx, "contactId", async |tx| {
+            contacts::untag(tx, contact, tag).await
+        })
+        .await?;
         Ok(UntagContactPayload::of(outcome, ContactPage::one))
     }
 }

@@ -73,7 +73,13 @@ impl ContactPage {
 
     pub(crate) async fn note_count(&self, contact: Uuid) -> Result<u64> {
         let load = || async { note::counts(self.reader.tx().await?, &self.ids()).await };
-        Ok(self.note_counts.get_or_try_init(load).await?.get(&contact).copied().unwrap_or(0))
+        Ok(self
+            .note_counts
+            .get_or_try_init(load)
+            .await?
+            .get(&contact)
+            .copied()
+            .unwrap_or(0))
     }
 
     /// The newest notes of a contact, `each` at most.

@@ -59,7 +59,10 @@ impl From<ContactOrder> for Order {
             ContactOrderField::UpdatedAt => OrderBy::Updated,
             ContactOrderField::LastInteractionAt => OrderBy::LastInteraction,
         };
-        Self { by, descending: order.direction == OrderDirection::Desc }
+        Self {
+            by,
+            descending: order.direction == OrderDirection::Desc,
+        }
     }
 }
 
@@ -69,10 +72,16 @@ pub(crate) struct ContactQuery;
 #[Object]
 impl ContactQuery {
     /// A contact by its id; null if there is no such contact.
-    async fn contact(&self, ctx: &Context<'_>, #[graphql(desc = "The contact's id.")] id: ID) -> Result<Option<Contact>> {
+    async fn contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The contact's id.")] id: ID,
+    ) -> Result<Option<Contact>> {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
-        let contact = contacts::get(tx, Kind::Contact.uuid(&id)).await.map_err(top_level)?;
+        let contact = contacts::get(tx, Kind::Contact.uuid(&id))
+            .await
+            .map_err(top_level)?;
         Ok(contact.map(|contact| ContactPage::one(contact, reader.clone())))
     }
 
@@ -83,7 +92,8 @@ impl ContactQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which contacts; all, if not given.")] filter: Option<ContactFilter>,
         #[graphql(desc = "Their order.")] order_by: Option<ContactOrder>,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
@@ -98,10 +108,17 @@ impl ContactQuery {
         let order = order_by.map_or_else(Order::default, Into::into);
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
-        let page = contacts::list(tx, &filter, order, &request).await.map_err(top_level)?;
+        let page = contacts::list(tx, &filter, order, &request)
+            .await
+            .map_err(top_level)?;
         let cursors: Vec<_> = page.items.iter().map(|contact| order.cursor(contact)).collect();
         let nodes = ContactPage::all(&ContactPage::new(page.items, reader.clone()));
         let entries = cursors.into_iter().zip(nodes).collect();
-        Ok(ContactConnection::new(entries, page.has_previous, page.has_next, ContactCount { reader, filter }))
+        Ok(ContactConnection::new(
+            entries,
+            page.has_previous,
+            page.has_next,
+            ContactCount { reader, filter },
+        ))
     }
 }

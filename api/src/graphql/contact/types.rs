@@ -30,18 +30,29 @@ pub(crate) struct Contact {
 impl ContactPage {
     /// All of a page, in its order.
     pub(crate) fn all(page: &Arc<Self>) -> Vec<Contact> {
-        (0..page.contacts.len()).map(|index| Contact { page: Arc::clone(page), index }).collect()
+        (0..page.contacts.len())
+            .map(|index| Contact {
+                page: Arc::clone(page),
+                index,
+            })
+            .collect()
     }
 
     /// The one of that id.
     pub(crate) fn find(page: &Arc<Self>, id: Uuid) -> Option<Contact> {
         let index = page.contacts.iter().position(|contact| contact.id == id)?;
-        Some(Contact { page: Arc::clone(page), index })
+        Some(Contact {
+            page: Arc::clone(page),
+            index,
+        })
     }
 
     /// A page of one.
     pub(crate) fn one(contact: contacts::Contact, reader: Arc<Reader>) -> Contact {
-        Contact { page: Self::new(vec![contact], reader), index: 0 }
+        Contact {
+            page: Self::new(vec![contact], reader),
+            index: 0,
+        }
     }
 }
 
@@ -121,7 +132,13 @@ impl Contact {
     /// E-mail addresses, in the user's order.
     async fn emails(&self) -> Result<Vec<ContactEmail>> {
         let rows = self.page.emails(self.row().id).await.map_err(top_level)?;
-        Ok(rows.iter().map(|row| ContactEmail { label: row.label.clone(), address: EmailAddress(row.address.clone()) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| ContactEmail {
+                label: row.label.clone(),
+                address: EmailAddress(row.address.clone()),
+            })
+            .collect())
     }
     /// Phone numbers, in the user's order.
     async fn phones(&self) -> Result<Vec<ContactPhone>> {
@@ -141,7 +158,13 @@ impl Contact {
     /// Links, in the user's order.
     async fn links(&self) -> Result<Vec<ContactLink>> {
         let rows = self.page.links(self.row().id).await.map_err(top_level)?;
-        Ok(rows.iter().map(|row| ContactLink { label: row.label.clone(), url: Url(row.url.clone()) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| ContactLink {
+                label: row.label.clone(),
+                url: Url(row.url.clone()),
+            })
+            .collect())
     }
     /// Birthdays and other dates, in the user's order.
     async fn dates(&self) -> Result<Vec<ContactDate>> {
@@ -161,25 +184,40 @@ impl Contact {
     /// Notes on the contact, the newest first.
     async fn notes(
         &self,
-        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")] first: Option<i32>,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
         #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
         #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
     ) -> Result<NoteConnection> {
         let id = self.row().id;
         let request = PageRequest::new(first, last, after, before).map_err(top_level)?;
-        let count = NoteCount { page: Arc::clone(&self.page), contact: id };
+        let count = NoteCount {
+            page: Arc::clone(&self.page),
+            contact: id,
+        };
         let page = if !request.backward && request.after.is_none() && request.before.is_none() {
-            let rows = self.page.newest_notes(id, request.limit + 1).await.map_err(top_level)?;
+            let rows = self
+                .page
+                .newest_notes(id, request.limit + 1)
+                .await
+                .map_err(top_level)?;
             domain::note::first_page(&request, rows)
         } else {
             let tx = self.page.reader.tx().await.map_err(top_level)?;
             domain::note::list(tx, id, &request).await.map_err(top_level)?
         };
         let contacts = NotedContacts::known(Arc::clone(&self.page));
-        let entries =
-            page.items.into_iter().map(|note| (domain::note::cursor(&note), Note::of(note, Arc::clone(&contacts))));
-        Ok(NoteConnection::new(entries.collect(), page.has_previous, page.has_next, count))
+        let entries = page
+            .items
+            .into_iter()
+            .map(|note| (domain::note::cursor(&note), Note::of(note, Arc::clone(&contacts))));
+        Ok(NoteConnection::new(
+            entries.collect(),
+            page.has_previous,
+            page.has_next,
+            count,
+        ))
     }
 }
 
@@ -337,4 +375,3 @@ connection! {
     /// A page of contacts.
     ContactConnection, ContactEdge, Contact, ContactCount
 }
-
