@@ -342,6 +342,7 @@ impl Cache {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use async_graphql::{EmptySubscription, Error, Object, value};
 

@@ -430,6 +430,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use async_graphql::{ErrorExtensionValues, PathSegment};
 

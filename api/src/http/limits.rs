@@ -555,6 +555,7 @@ fn value_bounds(value: &Value, limits: &Limits, depth: u64) -> Result<(), LimitE
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use std::fmt::Write;
 

@@ -537,6 +537,7 @@ impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Drop for Pending<V, S> 
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use async_graphql::value;
 

@@ -352,6 +352,7 @@ pub(crate) fn respond(format: Format, status: StatusCode, body: &impl Serialize)
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -32,11 +32,14 @@ pub struct Field {
 
 type Key = Zeroizing<[u8; 32]>;
 
+/// Owner, purpose, and the version that was asked for; none for the newest.
+type Asked = (Uuid, &'static str, Option<i32>);
+
 /// The root keys, and the data keys that are unwrapped at the moment.
 pub struct Keyring {
     environment: Environment,
     root: RootKeys,
-    unwrapped: Mutex<HashMap<(Uuid, &'static str, Option<i32>), (i32, Key, Instant)>>,
+    unwrapped: Mutex<HashMap<Asked, (i32, Key, Instant)>>,
 }
 
 impl Keyring {

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use crate::graphql::reader::Reader;
 
+/// The newest notes of each contact.
+type Notes = Arc<HashMap<Uuid, Vec<Note>>>;
 type ByContact<T> = OnceCell<HashMap<Uuid, Vec<T>>>;
 
 /// A page of contacts.
@@ -28,7 +30,7 @@ pub(crate) struct ContactPage {
     tags: ByContact<Tag>,
     note_counts: OnceCell<HashMap<Uuid, u64>>,
     /// By how many of each contact.
-    notes: Mutex<HashMap<u32, Arc<HashMap<Uuid, Vec<Note>>>>>,
+    notes: Mutex<HashMap<u32, Notes>>,
 }
 
 macro_rules! children {
