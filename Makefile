@@ -1,7 +1,7 @@
 # The commands of this repository; `make help` lists them. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: up down stop services test check fmt fmt-check clippy deny schema schema-check shellcheck conformance clean help
+.PHONY: up compose-up down stop services test security check fmt fmt-check clippy deny schema schema-check shellcheck conformance clean help
 
 # A fast linker where the compiler can use one, unless the user's own cargo configuration chose.
 # Set here, and the same for every command, so that they all share one set of build artifacts.
@@ -18,6 +18,10 @@ endif
 up: export UP_ONCE := $(ONCE)
 up: ## Start the whole product with a demo account; Ctrl-C stops it (ONCE=1: stop when all works)
 	@scripts/up
+
+compose-up: ## Start everything in containers, built here (Docker Compose)
+	@scripts/compose-env
+	@docker compose up --build
 
 services: ## Start only PostgreSQL and Redis for development, and print their URLs
 	@scripts/services start .data
@@ -53,6 +57,9 @@ schema: ## Write schema.graphql anew from the code
 
 schema-check: ## Check that schema.graphql is what the code says
 	@scripts/schema check
+
+security: ## Write migration/security.txt anew from the migrations; review the difference
+	@scripts/security
 
 shellcheck: ## Lint the scripts
 	@scripts/lint

@@ -155,13 +155,15 @@ closing_lines() {
   sed $'s/\033\\[[0-9;]*m//g' "$1" | awk '/^ *Summary \[/ { closing = 1 } closing || /^test result:/'
 }
 
+has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
+
 # --- mail ---
 
 # start_maildev DIRECTORY MAILS SMTP_PORT WEB_PORT: a mail server with a web page, from npm, kept in
 # DIRECTORY, on the next free ports; sets smtp_url and mailbox_url. Fails where npm can't bring it.
 start_maildev() {
   local program=$1/maildev/node_modules/.bin/maildev smtp web tries=0
-  command -v node >/dev/null && command -v npm >/dev/null || return 1
+  has_node || return 1
   if ! [ -x "$program" ]; then
     say "installing a local mailbox"
     run npm install --prefix "$1/maildev" --no-audit --no-fund --loglevel=error --fetch-retries=0 \
