@@ -14,7 +14,6 @@ use crate::graphql::scalars::{EmailAddress, TimeZone, Url};
 use crate::graphql::{self, Mutation, Query};
 use crate::http::documents::{CacheSize, Documents, executor};
 use crate::http::envelope;
-use crate::http::graphiql;
 use crate::http::graphql::{Budget, Endpoint, Gate, GateError, HttpLimits, register};
 use crate::http::guard::viewer_from;
 use crate::http::health::{self, Readiness};
@@ -108,9 +107,6 @@ impl App {
             .configure(health::routes(Readiness::new(self.db.clone(), ping)))
             .configure(identity::configure)
             .configure(|config| register(config, "/graphql", Arc::new(endpoint)));
-        if self.config.environment.is_development() {
-            config.configure(graphiql::configure);
-        }
     }
 }
 

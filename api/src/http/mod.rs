@@ -4,7 +4,6 @@ pub mod client;
 mod cors;
 pub(crate) mod documents;
 pub mod envelope;
-pub(crate) mod graphiql;
 pub(crate) mod graphql;
 pub mod guard;
 mod headers;
