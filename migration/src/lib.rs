@@ -128,19 +128,26 @@ pub async fn login(url: &str, binary: &str, name: &str, password: &str) -> anyho
     let options: PgConnectOptions = url.parse().context("MIGRATION_DATABASE_URL")?;
     let mut admin = options.connect().await?;
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
-    let known = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1")
-        .bind(name)
-        .fetch_optional(&mut admin)
-        .await?;
-    let verb = if known.is_some() { "ALTER" } else { "CREATE" };
-    let statement: String = sqlx::query_scalar(
-        "SELECT format('%s ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION INHERIT PASSWORD %L', $1::text, $2::text, $3::text)",
+    let mighty: Option<bool> = sqlx::query_scalar(
+        "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication FROM pg_roles WHERE rolname = $1",
     )
-    .bind(verb)
     .bind(name)
-    .bind(verifier)
-    .fetch_one(&mut admin)
+    .fetch_optional(&mut admin)
     .await?;
+    // Only a superuser may say of a role that is there that it is none, so the second form does not.
+    let form = match mighty {
+        None => {
+            "CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION INHERIT PASSWORD %L"
+        }
+        Some(false) => "ALTER ROLE %I LOGIN INHERIT PASSWORD %L",
+        Some(true) => bail!("the role {name} may more than a login of ours must"),
+    };
+    let statement: String = sqlx::query_scalar("SELECT format($1::text, $2::text, $3::text)")
+        .bind(form)
+        .bind(name)
+        .bind(verifier)
+        .fetch_one(&mut admin)
+        .await?;
     run(&mut admin, &statement).await?;
     let grant: String = sqlx::query_scalar("SELECT format('GRANT %I TO %I', $1::text, $2::text)")
         .bind(group)

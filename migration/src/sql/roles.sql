@@ -20,7 +20,8 @@ BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOINHERIT', r);
         END IF;
     END LOOP;
-    IF NOT pg_has_role(current_user, 'crm_owner', 'MEMBER') THEN
+    -- From 16 on the maker of a role may grant it, but does not have its rights until it grants them.
+    IF NOT pg_has_role(current_user, 'crm_owner', 'USAGE') THEN
         EXECUTE format('GRANT crm_owner TO %I', current_user);
     END IF;
 END $$;
