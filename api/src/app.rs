@@ -163,7 +163,9 @@ impl From<Error> for GateError {
                 tracing::error!(error = %cause, "the gate failed");
                 Self::Unavailable
             }
-            Error::Unauthenticated | Error::NotFound | Error::Invalid(_) => Self::Unauthenticated,
+            Error::Unauthenticated | Error::NotFound | Error::Invalid(_) | Error::TooLarge => {
+                Self::Unauthenticated
+            }
         }
     }
 }
@@ -184,7 +186,7 @@ impl UploadSink<Viewer> for Store {
         self.limits
             .take(Bucket::UploadsPerUser, &viewer.user().to_string(), 1)
             .await?;
-        let tx = self.db.begin(viewer).await?;
+        let tx = self.db.begin_machinery(viewer).await?;
         let id = upload::begin(&tx, filename.as_deref()).await?;
         tx.commit().await?;
         Ok(UploadId(id))
@@ -197,20 +199,20 @@ impl UploadSink<Viewer> for Store {
         position: u32,
         bytes: Bytes,
     ) -> Result<(), SinkError> {
-        let tx = self.db.begin(viewer).await?;
+        let tx = self.db.begin_machinery(viewer).await?;
         upload::append(&tx, id.0, position, &bytes).await?;
         Ok(tx.commit().await?)
     }
 
     async fn finish(&self, viewer: &Viewer, id: UploadId) -> Result<(), SinkError> {
-        let tx = self.db.begin(viewer).await?;
+        let tx = self.db.begin_machinery(viewer).await?;
         upload::finish(&tx, id.0).await?;
         Ok(tx.commit().await?)
     }
 
     async fn abandon(&self, viewer: &Viewer, id: UploadId) {
         let gone = async {
-            let tx = self.db.begin(viewer).await?;
+            let tx = self.db.begin_machinery(viewer).await?;
             upload::abandon(&tx, id.0).await?;
             tx.commit().await
         };
@@ -231,10 +233,7 @@ impl From<Error> for SinkError {
                 let message = first.map_or_else(String::new, |error| error.message.into_owned());
                 Self::Refused { code, message }
             }
-            Error::RateLimited(_) => Self::Refused {
-                code,
-                message: "too many uploads; try again later".to_owned(),
-            },
+            Error::RateLimited(retry_after) => Self::RateLimited { retry_after },
             Error::Unauthenticated => Self::Refused {
                 code,
                 message: "the session has ended".to_owned(),

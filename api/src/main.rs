@@ -5,6 +5,7 @@ use api::app::App;
 use api::http::envelope::Envelope;
 use api::http::server;
 use domain::clock::Clock;
+use domain::db::Binary;
 use domain::identity::account::development_token;
 use domain::{Config, Db};
 
@@ -33,7 +34,7 @@ async fn serve() -> anyhow::Result<()> {
     let config = Config::from_env()?;
     let telemetry = domain::telemetry::init(&config, "api")?;
     let db = Db::connect(&config, "api", Clock::system())?;
-    db.verify(config.environment).await?;
+    db.verify(config.environment, Binary::Api).await?;
     let app = App::new(config.clone(), db.clone())?;
     app.tokens().key_set().await.context("the signing keys")?;
     let envelope = Envelope::new(&config, db.clock().clone());
@@ -53,7 +54,7 @@ async fn token(email: &str) -> anyhow::Result<()> {
     domain::crypto::install_crypto_provider();
     let config = Config::from_env()?;
     let db = Db::connect(&config, "api", Clock::system())?;
-    db.verify(config.environment).await?;
+    db.verify(config.environment, Binary::Api).await?;
     let tokens = domain::identity::token::Tokens::new(&db, &config);
     println!("{}", development_token(&db, &tokens, email).await?);
     db.close().await;

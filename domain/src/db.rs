@@ -6,6 +6,7 @@
 //! statement fails after BEGIN, it returns the connection to the pool inside the failed transaction.
 
 mod connection;
+mod fairness;
 mod security;
 mod tx;
 
@@ -23,6 +24,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, Result};
 use crate::viewer::{Via, Viewer};
 
+pub use security::Binary;
 pub use tx::Tx;
 
 /// The database, the clock and the keys: what an operation needs besides its input. Cheap to clone.
@@ -33,6 +35,7 @@ pub struct Db {
     keyring: Arc<Keyring>,
     public_url: Arc<Url>,
     statements: Arc<AtomicU64>,
+    fairness: Arc<fairness::Fairness>,
 }
 
 impl Db {
@@ -54,6 +57,7 @@ impl Db {
             keyring,
             public_url: Arc::new(config.public_url.clone()),
             statements: Arc::default(),
+            fairness: Arc::new(fairness::Fairness::new(config.database_pool)),
         })
     }
 
@@ -148,13 +152,32 @@ impl Db {
         self.pool.close().await;
     }
 
+    /// A transaction that writes machinery of one owner's and nothing that is journaled, and so waits for
+    /// none of that owner's others.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn begin_machinery(&self, viewer: &Viewer) -> Result<Tx> {
+        let session = session_check(viewer, self.clock.now());
+        let sql = format!(
+            "BEGIN; SET LOCAL app.owner_id = '{}'; SET LOCAL app.user_id = '{}'; {session}",
+            viewer.owner(),
+            viewer.user(),
+        );
+        self.open(Some(viewer.clone()), Uuid::nil(), sql).await
+    }
+
     async fn open(&self, viewer: Option<Viewer>, batch: Uuid, sql: String) -> Result<Tx> {
+        let place = match &viewer {
+            Some(viewer) => Some(self.fairness.place(viewer.owner()).await?),
+            None => None,
+        };
         // A connection that was lost while idle shows itself only now. Nothing has happened yet, so
         // the next one may be tried; each failed one leaves the pool.
         for _ in 0..self.pool.options().get_max_connections() {
             let mut connection = connection::Connection::acquire(&self.pool).await?;
             match connection.begin(&sql).await {
-                Ok(()) => return Ok(Tx::new(connection, self, viewer, batch)),
+                Ok(()) => return Ok(Tx::new(connection, self, viewer, batch, place)),
                 Err(sqlx::Error::Io(_)) => {}
                 Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("57P01") => {}
                 Err(error) => return Err(error.into()),

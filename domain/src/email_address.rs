@@ -51,6 +51,14 @@ impl EmailAddress {
         &self.text
     }
 
+    /// Whether the text itself is what equality is judged by, but for its case. Of two addresses that are
+    /// equal here but not to every mail server, at most one is plain.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let local = self.text.split_once('@').map_or("", |(local, _)| local);
+        local.nfkc().eq(local.chars())
+    }
+
     /// The form by which equality is judged: the local part in NFKC and lower case, the domain in ASCII.
     ///
     /// Letters of other scripts stay what they are, so `аnn@` with a Cyrillic `а` is not `ann@`.
@@ -197,6 +205,20 @@ mod tests {
                 let again = EmailAddress::parse(address.canonical()).unwrap();
                 prop_assert_eq!(again.canonical(), address.canonical());
             }
+        }
+    }
+
+    #[test]
+    fn a_compatible_form_is_not_plain() {
+        for (text, plain) in [
+            ("fiona@corp.example", true),
+            ("Fiona@corp.example", true),
+            ("zo\u{eb}@corp.example", true),
+            ("\u{fb01}ona@corp.example", false),
+            ("\u{17f}ue@corp.example", false),
+            ("\u{ff41}da@corp.example", false),
+        ] {
+            assert_eq!(EmailAddress::parse(text).unwrap().is_plain(), plain, "{text}");
         }
     }
 }

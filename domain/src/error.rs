@@ -33,6 +33,9 @@ pub enum Error {
     /// Too many requests; the same may succeed after the given time.
     #[error("rate limited for {0:?}")]
     RateLimited(Duration),
+    /// What was asked for is more than is read at once; less of it can be had.
+    #[error("too much at once")]
+    TooLarge,
     /// A part that the operation needs is away; the same may succeed later.
     #[error("unavailable: {0}")]
     Unavailable(#[source] Cause),
@@ -135,6 +138,7 @@ impl Error {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
             Self::RateLimited(_) => "RATE_LIMITED",
+            Self::TooLarge => "QUERY_TOO_COMPLEX",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
         }
@@ -182,8 +186,13 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // Raised by assert_session.
                 Some("CRM01") => Self::Unauthenticated,
-                // Connection trouble, shutting down, too many connections, cancelled by a time-out.
-                Some(code) if code.starts_with("08") || code.starts_with("57") || code == "53300" => {
+                // Connection trouble, shutting down, too many connections, cancelled by a time-out; a lock
+                // that did not come, a deadlock, a serialisation that failed: try again.
+                Some(code)
+                    if code.starts_with("08")
+                        || code.starts_with("57")
+                        || ["53300", "55P03", "40P01", "40001"].contains(&code) =>
+                {
                     Self::unavailable(error)
                 }
                 _ => match database
@@ -203,6 +212,9 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// How a transaction says [`Error::TooLarge`] through SeaORM.
+pub(crate) const TOO_LARGE: &str = "too much at once";
+
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         match error {
@@ -212,6 +224,7 @@ impl From<DbErr> for Error {
                 Ok(e) => e.into(),
                 Err(shared) => Self::internal(shared.to_string()),
             },
+            DbErr::Custom(text) if text == TOO_LARGE => Self::TooLarge,
             other => Self::internal(other),
         }
     }

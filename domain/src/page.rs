@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use sea_orm::sea_query::{Expr, Order};
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
@@ -37,8 +37,11 @@ impl Cursor {
             key: String::from_utf8(sort.to_vec()).ok()?,
             id: Uuid::from_slice(id).ok()?,
         };
-        let fits =
-            !key.time || cursor.key == "-infinity" || DateTime::parse_from_rfc3339(&cursor.key).is_ok();
+        // Years outside of these are no times of Postgres's, or not as it reads them.
+        let time = |text: &str| {
+            DateTime::parse_from_rfc3339(text).is_ok_and(|time| (1..=9999).contains(&time.year()))
+        };
+        let fits = !key.time || cursor.key == "-infinity" || time(&cursor.key);
         (cursor.order == key.tag && fits && !cursor.key.contains('\0')).then_some(cursor)
     }
 }
@@ -280,6 +283,12 @@ mod tests {
             id: Uuid::nil(),
         };
         assert_eq!(Cursor::decode(&no_time.encode(), &TIME), None);
+        let no_year = Cursor {
+            order: 2,
+            key: "0000-01-01T00:00:00Z".to_owned(),
+            id: Uuid::nil(),
+        };
+        assert_eq!(Cursor::decode(&no_year.encode(), &TIME), None);
         for text in ["", "a", "////", "AQ", &"A".repeat(1000)] {
             assert_eq!(Cursor::decode(text, &NAME), None, "{text}");
         }

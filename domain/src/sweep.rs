@@ -1,4 +1,4 @@
-//! Removes what nothing needs any more: old sign-in links, and files that no import will read.
+//! Removes what nothing needs any more: old sign-in links and sessions, and files that no import will read.
 
 use chrono::TimeDelta;
 
@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 const LINKS: TimeDelta = TimeDelta::days(1);
 /// How long a file may wait for its import.
 const UPLOADS: TimeDelta = TimeDelta::days(1);
-/// How many links one transaction removes.
+/// How long a session that has ended is kept, for its user to see.
+const SESSIONS: TimeDelta = TimeDelta::days(30);
+/// How many links, or sessions, one transaction removes.
 const LINKS_AT_ONCE: i64 = 10_000;
 /// How many files one transaction removes; each is up to 100 MB of chunks.
 const UPLOADS_AT_ONCE: i32 = 20;
@@ -19,6 +21,8 @@ const UPLOADS_AT_ONCE: i32 = 20;
 pub struct Swept {
     /// Sign-in links that had ended.
     pub links: u64,
+    /// Sessions that had ended.
+    pub sessions: u64,
     /// Files that were never finished, or that no import refers to.
     pub uploads: u64,
 }
@@ -33,6 +37,13 @@ pub async fn run(db: &Db) -> Result<Swept> {
         let links = remove_links(db).await?;
         swept.links += links;
         if links < LINKS_AT_ONCE.unsigned_abs() {
+            break;
+        }
+    }
+    loop {
+        let sessions = remove_sessions(db).await?;
+        swept.sessions += sessions;
+        if sessions < LINKS_AT_ONCE.unsigned_abs() {
             break;
         }
     }
@@ -53,6 +64,19 @@ async fn remove_links(db: &Db) -> Result<u64> {
             "DELETE FROM sign_in_link WHERE id IN (
                 SELECT id FROM sign_in_link WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
             [(tx.now() - LINKS).into(), LINKS_AT_ONCE.into()],
+        )
+        .await?;
+    tx.commit().await?;
+    Ok(removed)
+}
+
+async fn remove_sessions(db: &Db) -> Result<u64> {
+    let tx = db.begin_auth().await?;
+    let removed = tx
+        .run(
+            "DELETE FROM session WHERE id IN (
+                SELECT id FROM session WHERE least(ended_at, idle_until, expires_at) < $1 LIMIT $2)",
+            [(tx.now() - SESSIONS).into(), LINKS_AT_ONCE.into()],
         )
         .await?;
     tx.commit().await?;

@@ -16,6 +16,8 @@ use crate::import::draft::{SHORT_CHARS, clean_line};
 pub const PIECE_BYTES: usize = 256 * 1024;
 /// Bytes of a file at most.
 pub const FILE_BYTES: u64 = 100 * 1024 * 1024;
+/// Files that an owner may have on their way at once, those that wait for their import included.
+pub const WAITING: i64 = 5;
 
 const BODY: Field = Field {
     table: "upload_chunk",
@@ -36,9 +38,23 @@ pub struct Upload {
 /// Begins a file. The name is kept for people to read, cleaned and cut to 500 characters.
 ///
 /// # Errors
-/// When the database refuses.
+/// [`Code::TooMany`] when [`WAITING`] files are on their way already.
 pub async fn begin(tx: &Tx, filename: Option<&str>) -> Result<Uuid> {
     let id = tx.new_id();
+    let waiting = tx
+        .query_one_row("SELECT count(*) AS files FROM upload", [])
+        .await?;
+    let waiting: i64 = waiting
+        .map(|row| row.try_get("", "files"))
+        .transpose()?
+        .unwrap_or(0);
+    if waiting >= WAITING {
+        return Err(Error::invalid(
+            "file",
+            Code::TooMany,
+            "There are files on their way already; try again when they are read.",
+        ));
+    }
     let filename: Option<String> =
         filename.and_then(|name| clean_line(&name.chars().take(SHORT_CHARS).collect::<String>()));
     tx.run(

@@ -70,9 +70,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Unavailable(_) | Error::RateLimited(_) | Error::Internal(_) => Self::retry(error),
-            Error::Invalid(_) | Error::NotFound | Error::Unauthenticated | Error::Forbidden => {
-                Self::permanent(error)
-            }
+            Error::Invalid(_)
+            | Error::NotFound
+            | Error::Unauthenticated
+            | Error::Forbidden
+            | Error::TooLarge => Self::permanent(error),
         }
     }
 }

@@ -38,7 +38,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let environment = config.environment;
     let ctx = Context::new(config, Clock::system())?;
     let db = ctx.db.clone();
-    db.verify(environment)
+    db.verify(environment, domain::db::Binary::Worker)
         .await
         .context("the database can't be used")?;
     run::serve(ctx, register::kinds(), register::SCHEDULES, stopped).await?;

@@ -90,6 +90,7 @@ pub(crate) fn top_level(error: Error) -> async_graphql::Error {
             .join(" "),
         Error::NotFound => "there is no such thing".to_owned(),
         Error::Unauthenticated => "the session has ended".to_owned(),
+        Error::TooLarge => "this is too much at once; ask for less".to_owned(),
         Error::Forbidden => "this is not allowed".to_owned(),
         Error::RateLimited(_) => "too many requests".to_owned(),
         Error::Unavailable(cause) => {
@@ -107,6 +108,15 @@ pub(crate) fn top_level(error: Error) -> async_graphql::Error {
         if let Some(seconds) = seconds {
             extensions.set("retryAfter", seconds);
         }
+    })
+}
+
+/// The error of an answer that would hold more than `maximum` bytes.
+pub(crate) fn too_large(maximum: usize) -> async_graphql::Error {
+    async_graphql::Error::new("the answer is too large; ask for less at once").extend_with(|_, extensions| {
+        extensions.set("code", "QUERY_TOO_COMPLEX");
+        extensions.set("limit", "bytes of the answer");
+        extensions.set("maximum", maximum);
     })
 }
 

@@ -97,8 +97,9 @@ impl Note {
         Kind::Note.id(self.note.id)
     }
     /// The text, in Markdown (CommonMark). Encrypted at rest.
-    async fn body(&self) -> &str {
-        &self.note.body
+    async fn body(&self) -> Result<&str> {
+        self.contacts.reader.charge(self.note.body.len())?;
+        Ok(&self.note.body)
     }
     /// Whether it stays on top.
     async fn pinned(&self) -> bool {

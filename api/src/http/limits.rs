@@ -100,6 +100,8 @@ const INTROSPECTION_DEPTH: usize = 20;
 const INTROSPECTION_LISTS: usize = 2;
 /// Points that a write costs, beside the nodes that it returns.
 const WRITE: u64 = 5;
+/// Points that counting a whole list or filtering one costs: the size of a page says nothing of that work.
+const SEARCH: u64 = 10;
 
 /// The price of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +278,7 @@ pub(crate) fn measure(
         }
     };
     bound("nodes", sum.nodes, limits.nodes)?;
-    let points = 1 + sum.nodes / 10 + writes * WRITE;
+    let points = 1 + sum.nodes / 10 + sum.fields / 20 + sum.searches * SEARCH + writes * WRITE;
     Ok(Cost {
         points: u32::try_from(points).unwrap_or(u32::MAX),
         nodes: sum.nodes,
@@ -294,6 +296,8 @@ struct Sum<'a> {
     width: u64,
     aliases: u64,
     nodes: u64,
+    /// Counts of whole lists, and lists that are filtered: what a page's size says nothing of.
+    searches: u64,
     /// Levels of fields.
     depth: u64,
     /// Levels of fields and fragments.
@@ -408,6 +412,9 @@ impl<'a> Walk<'a> {
                 Some(page) => page.saturating_mul(inner.nodes.saturating_add(1)),
                 None => inner.nodes,
             },
+            searches: inner.searches
+                + u64::from(name == "totalCount")
+                + u64::from(field.get_argument("filter").is_some()),
             depth: inner.depth + 1,
             height: if leaf { 0 } else { inner.height + 1 },
             lists: inner.lists
@@ -523,6 +530,7 @@ impl<'a> Sum<'a> {
         self.width = self.width.saturating_add(other.width);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.nodes = self.nodes.saturating_add(other.nodes);
+        self.searches = self.searches.saturating_add(other.searches);
         self.depth = self.depth.max(other.depth);
         self.height = self.height.max(other.height + own_level);
         self.lists = self.lists.max(other.lists);

@@ -106,6 +106,12 @@ pub(crate) enum SinkError {
         /// For people.
         message: String,
     },
+    /// Too many at the moment.
+    #[error("too many uploads")]
+    RateLimited {
+        /// When it is worth while to come again.
+        retry_after: Duration,
+    },
     /// Our own failure; only the log is told.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),
@@ -115,6 +121,9 @@ impl From<SinkError> for Refusal {
     fn from(error: SinkError) -> Self {
         match error {
             SinkError::Refused { code, message } => Self::new(Code::Application(code), message),
+            SinkError::RateLimited { retry_after } => {
+                Self::new(Code::RateLimited, "too many uploads").retry_after(retry_after)
+            }
             SinkError::Failed(error) => super::graphql::internal(&error),
         }
     }

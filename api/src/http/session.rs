@@ -105,7 +105,7 @@ fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "sign in first"),
         Error::Forbidden => (StatusCode::FORBIDDEN, "not from this origin"),
         Error::NotFound => (StatusCode::NOT_FOUND, "not found"),
-        Error::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid input"),
+        Error::Invalid(_) | Error::TooLarge => (StatusCode::BAD_REQUEST, "invalid input"),
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available right now"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),

@@ -218,3 +218,37 @@ async fn the_sample_operations_run() {
         errors.for_each(|errors| assert_eq!(errors, &json!([]), "{name}"));
     }
 }
+
+#[actix_web::test]
+async fn an_answer_is_bounded_in_bytes_too() {
+    let app = TestApp::start().await;
+    let ada = app.as_user("ada").await;
+    let contact = ada.gql(CREATE, json!({ "input": { "givenName": "Ada" } })).await;
+    let id = contact["createContact"]["contact"]["id"].clone();
+    let note = "mutation ($input: CreateNoteInput!) { createNote(input: $input) { note { id } userErrors { code } } }";
+    let long = "\u{1F600}".repeat(100_000);
+    let noted = ada
+        .gql(note, json!({ "input": { "contactId": id, "body": long } }))
+        .await;
+    let ids = vec![noted["createNote"]["note"]["id"].clone(); 100];
+    let fields: String = (0..10)
+        .map(|n| format!("n{n}: nodes(ids: $ids) {{ ... on Note {{ body }} }} "))
+        .collect();
+    let answer = ada
+        .answer(
+            &format!("query ($ids: [ID!]!) {{ {fields} }}"),
+            json!({ "ids": ids }),
+        )
+        .await;
+    assert_eq!(
+        answer["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX",
+        "{answer}"
+    );
+    let one = ada
+        .gql(
+            "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Note { body } } }",
+            json!({ "ids": ids[..1] }),
+        )
+        .await;
+    assert_eq!(one["nodes"][0]["body"].as_str().unwrap().len(), 400_000);
+}

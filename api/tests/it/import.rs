@@ -138,3 +138,67 @@ async fn an_endless_upload_is_cut_and_forgotten() {
         0
     );
 }
+
+#[actix_web::test]
+async fn a_row_is_not_written_many_times_longer_than_it_is() {
+    let app = TestApp::start().await;
+    let ada = app.as_user("ada").await;
+    let columns: Vec<String> = (0..400).map(|n| format!("{n}{}", "x".repeat(190))).collect();
+    let csv = format!(
+        "First Name,Labels,{}\nAda,,{}\nBob\n",
+        columns.join(","),
+        vec!["y"; 400].join(",")
+    );
+    let import = ada.import("contacts.csv", csv).await;
+    assert_eq!(
+        import["counts"],
+        json!({ "total": 2, "created": 1, "updated": 0, "skipped": 0, "rejected": 1 })
+    );
+}
+
+#[actix_web::test]
+async fn what_a_full_list_has_no_room_for_is_noted() {
+    let app = TestApp::start().await;
+    let ada = app.as_user("ada").await;
+    let rows: String = (0..150)
+        .map(|n| format!("Ada,ada@example.test,+1202555{n:04}\n"))
+        .collect();
+    ada.import(
+        "contacts.csv",
+        format!("First Name,E-mail 1 - Value,Phone 1 - Value\n{rows}"),
+    )
+    .await;
+    let data = ada
+        .gql(
+            "{ contacts { nodes { phones { number } notes(first: 100) { totalCount nodes { body } } } } }",
+            json!({}),
+        )
+        .await;
+    let contact = &data["contacts"]["nodes"][0];
+    assert_eq!(data["contacts"]["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(contact["phones"].as_array().unwrap().len(), 100);
+    assert_eq!(contact["notes"]["totalCount"], 50);
+    assert!(
+        contact["notes"]["nodes"]
+            .to_string()
+            .contains("Phone: +12025550149")
+    );
+}
+
+#[actix_web::test]
+async fn only_so_many_files_wait_at_once() {
+    let app = TestApp::start().await;
+    let ada = app.as_user("ada").await;
+    for n in 0..7 {
+        let answer: Value = ada.upload("contacts.csv", SAMPLE).await.json().await.unwrap();
+        match n {
+            0..5 => assert!(
+                answer["data"]["importContacts"]["import"]["id"].is_string(),
+                "{answer}"
+            ),
+            _ => assert_eq!(answer["errors"][0]["extensions"]["code"], "TOO_MANY", "{answer}"),
+        }
+    }
+    app.run_jobs().await;
+    assert_eq!(ada.import("contacts.csv", SAMPLE).await["state"], "COMPLETED");
+}

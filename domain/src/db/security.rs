@@ -10,13 +10,47 @@ use crate::error::{Error, Result};
 const EXPECTED: &str = include_str!("../../../migration/security.txt");
 const QUERY: &str = include_str!("../../../migration/src/sql/security.sql");
 
+/// Which of the two binaries a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// The API.
+    Api,
+    /// The worker.
+    Worker,
+}
+
+impl Binary {
+    /// The role that its logins are members of, and of no other.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Api => "crm_api",
+            Self::Worker => "crm_worker",
+        }
+    }
+}
+
+/// What is too much about the role that this process is logged in as; nothing, if it is as it should be.
+const LOGIN: &str = "\
+    SELECT 'login ' || rolname || concat( \
+        CASE WHEN rolsuper THEN ' SUPERUSER' END, CASE WHEN rolbypassrls THEN ' BYPASSRLS' END, \
+        CASE WHEN rolcreaterole THEN ' CREATEROLE' END, CASE WHEN rolcreatedb THEN ' CREATEDB' END, \
+        CASE WHEN rolreplication THEN ' REPLICATION' END) \
+    FROM pg_roles WHERE rolname = session_user \
+      AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication) \
+    UNION ALL \
+    SELECT 'login owns ' || relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = session_user) \
+    UNION ALL \
+    SELECT 'login is a member of ' || g.rolname FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid \
+    WHERE a.member = (SELECT oid FROM pg_roles WHERE rolname = session_user)";
+
 impl Db {
-    /// Compares roles, grants, policies, functions, views and triggers with the reviewed list, and the
-    /// database's stamp with this process's environment.
+    /// Compares roles, grants, policies, functions, views and triggers with the reviewed list, the role
+    /// that this process is logged in as with what its binary needs, and the database's stamp with this
+    /// process's environment.
     ///
     /// # Errors
     /// [`Error::Internal`] naming each difference; [`Error::Unavailable`] without a database.
-    pub async fn verify(&self, environment: Environment) -> Result<()> {
+    pub async fn verify(&self, environment: Environment, binary: Binary) -> Result<()> {
         let tx = self
             .open(None, uuid::Uuid::nil(), "BEGIN READ ONLY".to_owned())
             .await?;
@@ -34,7 +68,18 @@ impl Db {
             )));
         }
         let found = tx.text(QUERY).await?;
-        let differences = differences(EXPECTED, &found);
+        let mut differences = differences(EXPECTED, &found);
+        let member = format!("login is a member of {}", binary.role());
+        let login = tx.text(LOGIN).await?;
+        if !login.contains(&member) {
+            differences.push(format!("- {member}"));
+        }
+        differences.extend(
+            login
+                .iter()
+                .filter(|line| **line != member)
+                .map(|line| format!("+ {line}")),
+        );
         if differences.is_empty() {
             return Ok(());
         }

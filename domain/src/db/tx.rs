@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values};
 use sea_query_sqlx::SqlxValues;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, Row};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use uuid::Uuid;
 
 use super::Db;
 use super::connection::Connection;
 use crate::clock::new_id;
 use crate::crypto::Keyring;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TOO_LARGE};
 use crate::viewer::Viewer;
+
+/// How many bytes one statement may bring: whoever asks, no answer takes the process's memory.
+const MOST: usize = 64 * 1024 * 1024;
 
 /// An open transaction; dropped without [`Tx::commit`], it never was.
 pub struct Tx {
@@ -26,10 +31,18 @@ pub struct Tx {
     now: DateTime<Utc>,
     keyring: Arc<Keyring>,
     statements: Arc<AtomicU64>,
+    /// Given back after the connection, which is dropped first.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Tx {
-    pub(super) fn new(connection: Connection, db: &Db, viewer: Option<Viewer>, batch: Uuid) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        db: &Db,
+        viewer: Option<Viewer>,
+        batch: Uuid,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         db.statements.fetch_add(1, Ordering::Relaxed);
         Self {
             connection: Mutex::new(connection),
@@ -38,6 +51,7 @@ impl Tx {
             now: db.clock.now(),
             keyring: Arc::clone(&db.keyring),
             statements: Arc::clone(&db.statements),
+            _place: place,
         }
     }
 
@@ -136,6 +150,14 @@ fn bound(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
     )
 }
 
+/// The bytes of a row's values as they came.
+fn size(row: &PgRow) -> usize {
+    let values = (0..row.len()).filter_map(|column| row.try_get_raw(column).ok());
+    values
+        .filter_map(|value| value.as_bytes().ok().map(<[u8]>::len))
+        .sum()
+}
+
 fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
@@ -176,8 +198,15 @@ impl ConnectionTrait for Tx {
         self.statements.fetch_add(1, Ordering::Relaxed);
         let (sql, values) = bound(statement);
         let mut connection = self.connection.lock().await;
-        let rows = connection.get().fetch_all(sqlx::query_with(sql, values)).await;
-        rows.map(|rows| rows.into_iter().map(Into::into).collect())
-            .map_err(query_error)
+        let mut stream = connection.get().fetch(sqlx::query_with(sql, values));
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = stream.try_next().await.map_err(query_error)? {
+            bytes += size(&row);
+            if bytes > MOST {
+                return Err(DbErr::Custom(TOO_LARGE.to_owned()));
+            }
+            rows.push(row.into());
+        }
+        Ok(rows)
     }
 }

@@ -92,6 +92,15 @@ pub async fn request_link(
 ) -> Result<()> {
     let address = EmailAddress::parse(address)
         .ok_or_else(|| Error::invalid("email", Code::Invalid, "This is not an e-mail address."))?;
+    // Equal is judged by a compatible form, but mail goes where the text says: of two spellings that are
+    // not the same to every mail server, only the plain one may sign in.
+    if !address.is_plain() {
+        return Err(Error::invalid(
+            "email",
+            Code::Invalid,
+            "This is not an e-mail address.",
+        ));
+    }
     if !within(limits, &address, client).await? {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use self::called::{STARRED, canonical, overlong_tags};
 use self::known::{KnownAffiliation, KnownDate, Positions, kind};
-use super::draft::{Draft, DraftAddress, DraftAffiliation, DraftDate, DraftPhone, Name};
+use super::draft::{Draft, DraftAddress, DraftAffiliation, DraftDate, DraftPhone, LIST_ITEMS, Name};
 use super::lookup::Folded;
 use super::write::Writing;
 use crate::crypto::DigestKey;
@@ -85,11 +85,12 @@ impl Person {
         writing: &mut Writing<'_>,
     ) -> Result<bool> {
         let named = self.absorb_name(draft, folded)?;
-        let reached = self.absorb_reach(draft, writing)?;
-        let placed = self.absorb_affiliations(&draft.affiliations, folded, writing)?;
-        let dated = self.absorb_dates(&draft.dates, writing);
-        let tagged = self.absorb_tags(draft, folded, writing)?;
-        let noted = self.absorb_texts(draft, key, writing);
+        let mut over = Surplus::default();
+        let reached = self.absorb_reach(draft, writing, &mut over)?;
+        let placed = self.absorb_affiliations(&draft.affiliations, folded, writing, &mut over)?;
+        let dated = self.absorb_dates(&draft.dates, writing, &mut over);
+        let tagged = self.absorb_tags(draft, folded, writing, &mut over)?;
+        let noted = self.absorb_texts(draft, &over, key, writing);
         let changed = named || reached || placed || dated || tagged || noted;
         self.is_changed |= changed;
         Ok(changed)
@@ -136,11 +137,17 @@ impl Person {
         Ok(before != self.names)
     }
 
-    fn absorb_reach(&mut self, draft: &Draft, writing: &mut Writing<'_>) -> Result<bool> {
+    fn absorb_reach(&mut self, draft: &Draft, writing: &mut Writing<'_>, over: &mut Surplus) -> Result<bool> {
         let mut changed = false;
         for email in &draft.emails {
             let canonical =
                 canonical(&email.value).ok_or_else(|| Error::internal("a draft with a bad address"))?;
+            if self.emails.contains(&canonical) {
+                continue;
+            }
+            if over.takes(self.emails.len(), "E-mail", || email.value.clone()) {
+                continue;
+            }
             if self.emails.insert(canonical.clone()) {
                 writing.email(self.id, Positions::take(&mut self.next.email), email, canonical);
                 changed = true;
@@ -153,6 +160,9 @@ impl Person {
             .filter(|phone| !self.phones.contains(&known(phone)))
             .collect();
         for phone in new {
+            if over.takes(self.phones.len(), "Phone", || phone.raw.clone()) {
+                continue;
+            }
             self.phones.insert(known(phone));
             writing.phone(self.id, Positions::take(&mut self.next.phone), phone);
             changed = true;
@@ -163,6 +173,9 @@ impl Person {
             .filter(|link| !self.links.contains(&link.value))
             .collect();
         for link in new {
+            if over.takes(self.links.len(), "Website", || link.value.clone()) {
+                continue;
+            }
             self.links.insert(link.value.clone());
             writing.link(self.id, Positions::take(&mut self.next.link), link);
             changed = true;
@@ -173,6 +186,16 @@ impl Person {
             .filter(|address| !self.addresses.contains(&parts(address)))
             .collect();
         for address in new {
+            let text = || {
+                parts(address)
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            if over.takes(self.addresses.len(), "Address", text) {
+                continue;
+            }
             self.addresses.insert(parts(address));
             writing.address(self.id, Positions::take(&mut self.next.address), address);
             changed = true;
@@ -180,13 +203,18 @@ impl Person {
         Ok(changed)
     }
 
-    fn absorb_dates(&mut self, dates: &[DraftDate], writing: &mut Writing<'_>) -> bool {
+    fn absorb_dates(&mut self, dates: &[DraftDate], writing: &mut Writing<'_>, over: &mut Surplus) -> bool {
         let new: Vec<_> = dates
             .iter()
             .filter(|date| !self.dates.iter().any(|known| known.says(date)))
             .collect();
-        let changed = !new.is_empty();
+        let mut changed = false;
         for date in new {
+            let text = || format!("{} {}", date.label.as_deref().unwrap_or_default(), date.date);
+            if over.takes(self.dates.len(), "Date", text) {
+                continue;
+            }
+            changed = true;
             self.dates.push(KnownDate::of(date));
             writing.date(
                 self.id,
@@ -203,6 +231,7 @@ impl Person {
         places: &[DraftAffiliation],
         folded: &Folded,
         writing: &mut Writing<'_>,
+        over: &mut Surplus,
     ) -> Result<bool> {
         let mut new = Vec::new();
         for place in places {
@@ -215,8 +244,21 @@ impl Person {
                 new.push((company, place));
             }
         }
-        let changed = !new.is_empty();
+        let mut changed = false;
         for (company, place) in new {
+            let text = || {
+                let parts = [&place.company, &place.title, &place.department];
+                parts
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            if over.takes(self.affiliations.len(), "Organization", text) {
+                continue;
+            }
+            changed = true;
             self.affiliations.push(KnownAffiliation::of(company, place));
             let position = Positions::take(&mut self.next.affiliation);
             writing.affiliation(self.id, position, company, place);
@@ -224,10 +266,19 @@ impl Person {
         Ok(changed)
     }
 
-    fn absorb_tags(&mut self, draft: &Draft, folded: &Folded, writing: &mut Writing<'_>) -> Result<bool> {
+    fn absorb_tags(
+        &mut self,
+        draft: &Draft,
+        folded: &Folded,
+        writing: &mut Writing<'_>,
+        over: &mut Surplus,
+    ) -> Result<bool> {
         let mut changed = false;
         for tag in tags(draft) {
             let folded = folded.get(tag)?;
+            if self.tags.contains(folded) || over.takes(self.tags.len(), "Label", || tag.to_owned()) {
+                continue;
+            }
             if self.tags.insert(folded.to_owned()) {
                 writing.tag(self.id, folded, tag);
                 changed = true;
@@ -236,7 +287,13 @@ impl Person {
         Ok(changed)
     }
 
-    fn absorb_texts(&mut self, draft: &Draft, key: &DigestKey, writing: &mut Writing<'_>) -> bool {
+    fn absorb_texts(
+        &mut self,
+        draft: &Draft,
+        over: &Surplus,
+        key: &DigestKey,
+        writing: &mut Writing<'_>,
+    ) -> bool {
         let mut changed = false;
         if let Some(notes) = &draft.notes
             && self.is_news(key, "", notes, writing)
@@ -249,6 +306,7 @@ impl Person {
             .iter()
             .map(|(column, value)| (column.as_str(), value.as_str()));
         let rest = rest.chain(overlong_tags(draft).map(|tag| ("Label", tag)));
+        let rest = rest.chain(over.0.iter().map(|(list, value)| (*list, value.as_str())));
         let new: Vec<_> = rest
             .filter(|(column, value)| self.is_news(key, column, value, writing))
             .collect();
@@ -271,6 +329,21 @@ impl Person {
             writing.remember(self.id, digest);
         }
         news
+    }
+}
+
+/// What a person's full lists have no room for; it goes into a note.
+#[derive(Default)]
+struct Surplus(Vec<(&'static str, String)>);
+
+impl Surplus {
+    /// Takes an item if its list is full.
+    fn takes(&mut self, length: usize, list: &'static str, item: impl FnOnce() -> String) -> bool {
+        let full = length >= LIST_ITEMS;
+        if full {
+            self.0.push((list, item()));
+        }
+        full
     }
 }
 

@@ -9,6 +9,7 @@
 use uuid::Uuid;
 
 use super::batch::{self, Content, Progress, Refusal, Row};
+use super::draft::{Draft, Rejection, RejectionCode};
 use super::file::{Pieces, Rows};
 use super::google::Layout;
 use super::table::{Record, RowError};
@@ -67,6 +68,27 @@ async fn end(tx: &Tx, import: Uuid, state: &'static str, code: Option<&str>) -> 
     .await?;
     upload::discard(tx, row.try_get("", "upload_id")?).await?;
     Ok(true)
+}
+
+/// How much longer than its row what is kept under the names of its columns may be, beyond twice the row.
+const NAMES: usize = 16 * 1024;
+
+/// Refuses a row that would be written many times longer than it is: what no field takes is kept with its
+/// column's name, and a crooked file has long names for short cells.
+fn bounded(draft: Draft, bytes: usize) -> Result<Draft, Rejection> {
+    let rest: usize = draft
+        .rest
+        .iter()
+        .map(|(column, value)| column.len() + value.len() + 3)
+        .sum();
+    if rest <= NAMES + 2 * bytes {
+        return Ok(draft);
+    }
+    Err(Rejection {
+        code: RejectionCode::RowTooLong,
+        message: "the names of the columns that no field takes are too long for this row".to_owned(),
+        column: None,
+    })
 }
 
 /// An import that is to be run.
@@ -181,6 +203,7 @@ impl<'a> Run<'a> {
             Ok(record) => {
                 let bytes = record.iter().map(str::len).sum();
                 let draft = layout.draft(&record, self.begun.region.as_deref());
+                let draft = draft.and_then(|draft| bounded(draft, bytes));
                 (record.line, bytes, draft)
             }
             Err(error) => (error.line, 0, Err(layout.rejection(&error))),

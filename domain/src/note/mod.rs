@@ -1,6 +1,7 @@
 //! Notes on contacts. The text is sealed with the owner's data key, in the journal too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use entity::{Owned, note};
@@ -30,7 +31,7 @@ pub struct Note {
     /// The contact it is on.
     pub contact_id: Uuid,
     /// The text, in Markdown.
-    pub body: String,
+    pub body: Arc<str>,
     /// Whether it stays on top.
     pub pinned: bool,
     /// Goes up with each change.
@@ -43,7 +44,7 @@ pub struct Note {
 
 async fn opened(tx: &Tx, row: note::Model) -> Result<Note> {
     let bytes = tx.open(BODY, row.id, &row.body).await?;
-    let body = std::str::from_utf8(&bytes).map_err(Error::internal)?.to_owned();
+    let body = std::str::from_utf8(&bytes).map_err(Error::internal)?.into();
     Ok(Note {
         id: row.id,
         contact_id: row.contact_id,

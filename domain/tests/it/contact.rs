@@ -471,7 +471,7 @@ async fn a_note_is_sealed_in_its_row_and_in_the_journal() {
     let page = PageRequest::new(None, None, None, None).unwrap();
     let notes = note::list(&tx, contact.id, &page).await.unwrap().items;
     assert_eq!(
-        notes.iter().map(|n| n.body.as_str()).collect::<Vec<_>>(),
+        notes.iter().map(|n| &*n.body).collect::<Vec<_>>(),
         ["the merger is off"]
     );
     assert_eq!(note::counts(&tx, &[contact.id]).await.unwrap()[&contact.id], 1);

@@ -2,8 +2,9 @@
 
 use domain::contact::input::{AffiliationInput, Change, ContactInput, Labelled};
 use domain::contact::{Filter, Order};
+use domain::db::Binary;
 use domain::page::PageRequest;
-use domain::{Environment, Tx, company, contact, note, tag};
+use domain::{Db, Environment, Tx, company, contact, note, tag};
 use entity::{Class, TABLES};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
@@ -14,10 +15,14 @@ use domain::testing::{Login, TestDatabase};
 #[tokio::test]
 async fn the_reviewed_security_is_what_a_new_database_has() {
     let database = TestDatabase::new().await;
-    for login in [Login::Api, Login::Worker] {
+    for (login, binary) in [(Login::Api, Binary::Api), (Login::Worker, Binary::Worker)] {
         let db = database.connect(login);
-        db.verify(Environment::Development).await.unwrap();
-        let other = db.verify(Environment::Production).await.unwrap_err().to_string();
+        db.verify(Environment::Development, binary).await.unwrap();
+        let other = db
+            .verify(Environment::Production, binary)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(other.contains("belongs to"), "{other}");
     }
 }
@@ -40,10 +45,35 @@ async fn a_loosened_database_is_refused() {
         assert!(
             database
                 .connect(Login::Api)
-                .verify(Environment::Development)
+                .verify(Environment::Development, Binary::Api)
                 .await
                 .is_err(),
             "{loosening}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_may_more_than_its_binary_needs_is_refused() {
+    let database = TestDatabase::new().await;
+    let mighty = database.config(Login::Api, &[("DATABASE_URL", database.admin_url().as_str())]);
+    let db = Db::connect(&mighty, "test", domain::clock::Clock::system()).unwrap();
+    let refused = db
+        .verify(Environment::Development, Binary::Api)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("SUPERUSER") && refused.contains("login owns"),
+        "{refused}"
+    );
+    for (login, binary) in [(Login::Api, Binary::Worker), (Login::Worker, Binary::Api)] {
+        assert!(
+            database
+                .connect(login)
+                .verify(Environment::Development, binary)
+                .await
+                .is_err()
         );
     }
 }

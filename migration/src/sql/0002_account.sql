@@ -122,6 +122,6 @@ CREATE TABLE data_key (
     PRIMARY KEY (owner_id, purpose, version)
 );
 CALL make_machinery('data_key');
-GRANT SELECT, INSERT ON data_key TO crm_viewer;
+GRANT SELECT ON data_key TO crm_viewer;
 CREATE POLICY sign_in ON data_key FOR INSERT TO crm_auth WITH CHECK (true);
 GRANT INSERT ON data_key TO crm_auth;

@@ -40,6 +40,7 @@ WITH ours AS (
         || ' EXECUTE ' || coalesce((SELECT string_agg(coalesce(g.rolname, 'PUBLIC'), ',' ORDER BY g.rolname)
             FROM aclexplode(f.proacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee WHERE x.grantee <> f.proowner),
             CASE WHEN f.proacl IS NULL THEN 'PUBLIC' ELSE '-' END)
+        || ' BODY ' || md5(f.prosrc)
     FROM pg_proc f JOIN ours o ON o.oid = f.pronamespace
     WHERE NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
     UNION

@@ -132,6 +132,7 @@ impl Contact {
     /// E-mail addresses, in the user's order.
     async fn emails(&self) -> Result<Vec<ContactEmail>> {
         let rows = self.page.emails(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 1024)?;
         Ok(rows
             .iter()
             .map(|row| ContactEmail {
@@ -143,6 +144,7 @@ impl Contact {
     /// Phone numbers, in the user's order.
     async fn phones(&self) -> Result<Vec<ContactPhone>> {
         let rows = self.page.phones(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 1024)?;
         let phone = |row: &contacts::Phone| ContactPhone {
             label: row.label.clone(),
             number: row.raw.clone(),
@@ -153,11 +155,13 @@ impl Contact {
     /// Postal addresses, in the user's order.
     async fn addresses(&self) -> Result<Vec<ContactAddress>> {
         let rows = self.page.addresses(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 8192)?;
         Ok(rows.iter().cloned().map(Into::into).collect())
     }
     /// Links, in the user's order.
     async fn links(&self) -> Result<Vec<ContactLink>> {
         let rows = self.page.links(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 2560)?;
         Ok(rows
             .iter()
             .map(|row| ContactLink {
@@ -169,16 +173,19 @@ impl Contact {
     /// Birthdays and other dates, in the user's order.
     async fn dates(&self) -> Result<Vec<ContactDate>> {
         let rows = self.page.dates(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 512)?;
         Ok(rows.iter().filter_map(ContactDate::of).collect())
     }
     /// Places at companies, now and once, in the user's order.
     async fn affiliations(&self) -> Result<Vec<Affiliation>> {
         let rows = self.page.affiliations(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 1536)?;
         Ok(rows.iter().map(Affiliation::of).collect())
     }
     /// Tags, by name.
     async fn tags(&self) -> Result<Vec<Tag>> {
         let rows = self.page.tags(self.row().id).await.map_err(top_level)?;
+        self.page.reader.charge(rows.len() * 256)?;
         Ok(rows.iter().cloned().map(Tag).collect())
     }
     /// Notes on the contact, the newest first.
