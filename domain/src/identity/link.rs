@@ -102,11 +102,13 @@ pub async fn request_link(
         ));
     }
     if !within(limits, &address, client).await? {
+        tracing::warn!("a sign-in mail was withheld: too many for the address or the client");
         return Ok(());
     }
     let tx = db.begin_auth().await?;
     lock(&tx, &address).await?;
     if mails_lately(&tx, &address).await? >= MOST_MAILS {
+        tracing::warn!("a sign-in mail was withheld: too many for the address");
         return Ok(());
     }
     tx.run(
@@ -226,15 +228,18 @@ pub async fn redeem_link(
         .await?;
     let tx = db.begin_auth().await?;
     let Some(link) = attempt(&tx, id).await? else {
+        tracing::warn!(link = %id, "sign-in refused: the link is unknown, spent, too old or tried too often");
         return Err(link_invalid());
     };
     let token = decode32(token);
     if !token.is_some_and(|token| equal(&sha256(token.as_slice()), &link.token_hash)) {
         tx.commit().await?;
+        tracing::warn!(link = %id, "sign-in refused: a wrong token");
         return Err(link_invalid());
     }
     if !browser.is_some_and(|browser| equal(&browser.hash(), &link.browser_hash)) {
         tx.commit().await?;
+        tracing::warn!(link = %id, "sign-in refused: another browser");
         return Err(Error::invalid(
             "",
             Code::OtherBrowser,
@@ -254,7 +259,11 @@ pub async fn redeem_link(
     let user = account::find_or_create(&tx, &address).await?;
     let session = session::create(&tx, user, Method::EmailLink, client).await?;
     tx.commit().await?;
-    tracing::info!(session = %session.subject.session, "signed in by a mailed link");
+    tracing::info!(
+        session = %session.subject.session,
+        user_id = %session.subject.user,
+        "signed in by a mailed link"
+    );
     Ok(SignedIn {
         session,
         return_to: (!link.return_to.is_empty()).then_some(link.return_to),

@@ -181,7 +181,11 @@ pub async fn refresh(db: &Db, cookie: &str) -> Result<NewSession> {
     if token.generation() <= family.generation {
         end_one(&tx, token.session()).await?;
         tx.commit().await?;
-        tracing::warn!(session = %family.subject.session, "refresh token reused");
+        tracing::warn!(
+            session = %family.subject.session,
+            user_id = %family.subject.user,
+            "refresh token reused"
+        );
     }
     Err(Error::Unauthenticated)
 }
@@ -244,7 +248,9 @@ pub async fn end_by_token(db: &Db, cookie: &str) -> Result<()> {
 pub async fn end(db: &Db, session: Uuid) -> Result<()> {
     let tx = db.begin_auth().await?;
     end_one(&tx, session).await?;
-    tx.commit().await
+    tx.commit().await?;
+    tracing::info!(%session, "session ended");
+    Ok(())
 }
 
 async fn end_one(tx: &Tx, session: Uuid) -> Result<()> {
