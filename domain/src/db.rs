@@ -173,8 +173,9 @@ impl Db {
             None => None,
         };
         // A connection that was lost while idle shows itself only now. Nothing has happened yet, so
-        // the next one may be tried; each failed one leaves the pool.
-        for _ in 0..self.pool.options().get_max_connections() {
+        // the next one may be tried; each failed one leaves the pool. All may be lost at once: a new one
+        // comes only after the last of them.
+        for _ in 0..=self.pool.options().get_max_connections() {
             let mut connection = connection::Connection::acquire(&self.pool).await?;
             match connection.begin(&sql).await {
                 Ok(()) => return Ok(Tx::new(connection, self, viewer, batch, place)),
