@@ -29,6 +29,17 @@ pub trait Handle: Job {
         ctx: &Context,
         viewer: Option<Viewer>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What is left to be said when the job is given up: its own row alone would tell nobody. May come
+    /// more than once, as the job itself. The job is dead when this is done, or refused for good; what
+    /// may pass brings the job back.
+    fn gave_up(
+        self,
+        _ctx: &Context,
+        _viewer: Option<Viewer>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Why a job was not done.
@@ -94,6 +105,7 @@ pub struct Kind {
     /// How long one attempt may take.
     pub time_out: Duration,
     handler: Handler,
+    gave_up: Handler,
 }
 
 impl Kind {
@@ -105,7 +117,12 @@ impl Kind {
             concurrency: 1,
             batch: 1,
             time_out: Duration::from_secs(60),
-            handler: decode_and_handle::<J>,
+            handler: |ctx, viewer, payload| {
+                Box::pin(async move { decode::<J>(&payload)?.handle(&ctx, viewer).await })
+            },
+            gave_up: |ctx, viewer, payload| {
+                Box::pin(async move { decode::<J>(&payload)?.gave_up(&ctx, viewer).await })
+            },
         }
     }
 
@@ -140,17 +157,10 @@ impl Kind {
     }
 }
 
-fn decode_and_handle<J: Handle>(
-    ctx: Context,
-    viewer: Option<Viewer>,
-    payload: Vec<u8>,
-) -> BoxFuture<'static, Result<(), Failure>> {
-    Box::pin(async move {
-        // serde's own message would quote the payload.
-        let job: J = serde_json::from_slice(&payload)
-            .map_err(|e| Failure::permanent(format!("the payload does not decode: {:?}", e.classify())))?;
-        job.handle(&ctx, viewer).await
-    })
+fn decode<J: Handle>(payload: &[u8]) -> Result<J, Failure> {
+    // serde's own message would quote the payload.
+    serde_json::from_slice(payload)
+        .map_err(|e| Failure::permanent(format!("the payload does not decode: {:?}", e.classify())))
 }
 
 /// What an attempt shares with the worker that runs it.
@@ -266,33 +276,44 @@ pub(crate) async fn attempt(
     let user = ticket.metadata.get("user");
     let span = tracing::info_span!("job", job = kind.name, job_id = %ticket.id, attempt = ticket.attempt, user_id = user);
     set_parent(&span, ticket.metadata.get("trace").map(String::as_str));
-    let result = guarded(ctx, kind, ticket, payload, life, &span).await;
-    settle(ctx, ticket, result).instrument(span).await
+    async {
+        let result = if ticket.attempt > ticket.max_attempts {
+            // Every worker that died with this job in hand has counted; apalis itself would go on for ever.
+            Err(Failure::permanent("the workers that ran it died too often").into())
+        } else {
+            guarded(ctx, kind, kind.handler, ticket, payload.clone(), life.clone()).await
+        };
+        match settle(ctx, ticket, result).await {
+            Err(Unfinished::Dead(why)) => {
+                let told = guarded(ctx, kind, kind.gave_up, ticket, payload, life).await;
+                bury(ctx, ticket, why, told).await
+            }
+            other => other,
+        }
+    }
+    .instrument(span.clone())
+    .await
 }
 
-/// The handler in a task of its own, so that neither its panic nor its long computing touches the
+/// A handler in a task of its own, so that neither its panic nor its long computing touches the
 /// queue's worker, which must go on sending signs of life. Dropped, it takes the task with it.
 async fn guarded(
     ctx: &Context,
     kind: &Kind,
+    handler: Handler,
     ticket: &Ticket,
     payload: Vec<u8>,
     life: Life,
-    span: &Span,
 ) -> Result<(), Cause> {
-    if ticket.attempt > ticket.max_attempts {
-        // Every worker that died with this job in hand has counted; apalis itself would go on for ever.
-        return Err(Failure::permanent("the workers that ran it died too often").into());
-    }
     let viewer = ticket.viewer()?;
     let Life { alive, interrupt } = life;
-    let (ctx, handler, time_out) = (ctx.clone(), kind.handler, kind.time_out);
+    let (ctx, time_out) = (ctx.clone(), kind.time_out);
     let work = async move {
         let _alive = alive;
         tokio::time::timeout(time_out, handler(ctx, viewer, payload)).await
     };
     let mut task = JoinSet::new();
-    task.spawn(work.instrument(span.clone()));
+    task.spawn(work.in_current_span());
     let joined = tokio::select! {
         joined = task.join_next() => joined,
         () = told(interrupt) => {
@@ -310,7 +331,6 @@ async fn guarded(
 
 /// Says what became of the attempt, and writes down when the next one is due.
 async fn settle(ctx: &Context, ticket: &Ticket, result: Result<(), Cause>) -> Result<(), Unfinished> {
-    let pool = ctx.db.queue_pool();
     let cause = match result {
         Ok(()) => {
             tracing::info!("job done");
@@ -318,20 +338,12 @@ async fn settle(ctx: &Context, ticket: &Ticket, result: Result<(), Cause>) -> Re
         }
         Err(Cause::Interrupted) => {
             tracing::info!("job interrupted");
-            if let Err(error) = queue::give_back_one(&pool, &ticket.id, &ticket.worker).await {
-                tracing::warn!(error = %error, "an interrupted job was not given back");
-            }
-            return Err(Unfinished::GivenBack);
+            return Err(give_back(ctx, ticket).await);
         }
         Err(Cause::Failed(Failure::Permanent(cause))) => cause,
         Err(Cause::Failed(Failure::Retry(cause))) if ticket.attempt < ticket.max_attempts => {
-            let pause = pause_before(ticket.attempt + 1, jitter());
-            tracing::warn!(error = %cause, seconds = pause.num_seconds(), "job failed, comes again");
-            let at = ctx.clock().now() + pause;
-            // Without this apalis would fetch it again at once.
-            if let Err(error) = queue::postpone(&pool, &ticket.id, &ticket.worker, at).await {
-                tracing::warn!(error = %error, "the pause before the next attempt was not written down");
-            }
+            let seconds = postpone(ctx, ticket).await;
+            tracing::warn!(error = %cause, seconds, "job failed, comes again");
             return Err(Unfinished::Postponed(cause.to_string()));
         }
         Err(Cause::Failed(Failure::Retry(cause))) => {
@@ -340,6 +352,47 @@ async fn settle(ctx: &Context, ticket: &Ticket, result: Result<(), Cause>) -> Re
     };
     tracing::error!(error = %cause, "job dead");
     Err(Unfinished::Dead(cause.to_string()))
+}
+
+/// Ends a dead job once what is left to be said has been said; else it comes again, uncounted, for a
+/// database that is away for a moment must not leave half of an end.
+async fn bury(
+    ctx: &Context,
+    ticket: &Ticket,
+    why: String,
+    told: Result<(), Cause>,
+) -> Result<(), Unfinished> {
+    match told {
+        Ok(()) => {}
+        Err(Cause::Failed(Failure::Permanent(error))) => {
+            tracing::error!(%error, "of a dead job was not told");
+        }
+        Err(Cause::Failed(Failure::Retry(error))) => {
+            let seconds = postpone(ctx, ticket).await;
+            tracing::warn!(%error, seconds, "a dead job comes again, for it could not be told of");
+            return Err(give_back(ctx, ticket).await);
+        }
+        Err(Cause::Interrupted) => return Err(give_back(ctx, ticket).await),
+    }
+    Err(Unfinished::Dead(why))
+}
+
+/// Sets when the job is due again; without this apalis would fetch it again at once. Returns in how
+/// many seconds.
+async fn postpone(ctx: &Context, ticket: &Ticket) -> i64 {
+    let pause = pause_before(ticket.attempt + 1, jitter());
+    let at = ctx.clock().now() + pause;
+    if let Err(error) = queue::postpone(&ctx.db.queue_pool(), &ticket.id, &ticket.worker, at).await {
+        tracing::warn!(error = %error, "the pause before the next attempt was not written down");
+    }
+    pause.num_seconds()
+}
+
+async fn give_back(ctx: &Context, ticket: &Ticket) -> Unfinished {
+    if let Err(error) = queue::give_back_one(&ctx.db.queue_pool(), &ticket.id, &ticket.worker).await {
+        tracing::warn!(error = %error, "a job was not given back");
+    }
+    Unfinished::GivenBack
 }
 
 /// Two seconds before the second attempt, then twice as long each time up to five minutes; half of it

@@ -76,7 +76,7 @@ async fn a_failing_job_waits_longer_each_time_and_ends_dead() {
         rig.ctx.clock().advance(TimeDelta::minutes(5));
     }
     assert_eq!(rig.drain(kind()).await, 0, "given up");
-    assert_eq!(probe.runs().len(), 3);
+    assert_eq!((probe.runs().len(), probe.ends()), (3, 1));
     let job = rig.job("probe").await;
     assert!(
         job.result.contains("given up after 3 attempts: not now"),
@@ -97,7 +97,29 @@ async fn what_the_rules_refuse_is_dead_at_once() {
     assert_eq!(rig.drain(kind()).await, 1);
     let job = rig.job("probe").await;
     assert_eq!((job.status.as_str(), job.attempts), ("Killed", 1));
-    assert_eq!(probe.runs().len(), 1);
+    assert_eq!((probe.runs().len(), probe.ends()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_job_is_dead_only_when_its_end_could_be_told() {
+    let rig = Rig::new().await;
+    let probe = rig.probe(Action::FailAndTellLater).await;
+    for _ in 1..=3 {
+        assert_eq!(rig.drain(kind()).await, 1);
+        rig.ctx.clock().advance(TimeDelta::minutes(5));
+    }
+    let job = rig.job("probe").await;
+    assert_eq!(
+        (job.status.as_str(), job.attempts, probe.ends()),
+        ("Pending", 2, 1)
+    );
+    assert_eq!(rig.drain(kind()).await, 1);
+    assert_eq!(
+        (rig.job("probe").await.status.as_str(), probe.ends()),
+        ("Killed", 2)
+    );
+    rig.ctx.clock().advance(TimeDelta::minutes(5));
+    assert_eq!(rig.drain(kind()).await, 0);
 }
 
 #[tokio::test]
@@ -119,7 +141,7 @@ async fn a_job_that_its_workers_die_of_is_given_up() {
     // As apalis leaves a job whose third worker is gone.
     rig.run("UPDATE apalis.jobs SET attempts = 3").await;
     assert_eq!(rig.drain(kind()).await, 1);
-    assert_eq!(probe.runs().len(), 0);
+    assert_eq!((probe.runs().len(), probe.ends()), (0, 1));
     let job = rig.job("probe").await;
     assert!(
         job.status == "Killed" && job.result.contains("died too often"),

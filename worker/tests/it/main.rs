@@ -9,6 +9,7 @@
 mod enqueue;
 mod failure;
 mod fetch;
+mod import;
 mod life;
 mod mail;
 mod process;

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{Rig, eventually};
 
-fn start(rig: &Rig) -> Child {
+pub fn start(rig: &Rig) -> Child {
     let null = || Stdio::null();
     Command::new(env!("CARGO_BIN_EXE_worker"))
         .arg("run")

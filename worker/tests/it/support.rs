@@ -182,12 +182,17 @@ pub enum Action {
     SucceedSoon,
     Fail,
     Refuse,
+    /// Fails, and tells of its end only when asked for the second time.
+    FailAndTellLater,
     Panic,
     Never,
 }
 
 /// The viewers that a probe ran for, an entry for each attempt.
 static RUNS: LazyLock<Mutex<HashMap<Uuid, Vec<Option<Viewer>>>>> = LazyLock::new(Mutex::default);
+
+/// How often a probe was asked to tell of its end.
+static ENDS: LazyLock<Mutex<HashMap<Uuid, usize>>> = LazyLock::new(Mutex::default);
 
 impl Probe {
     pub fn new(action: Action) -> Self {
@@ -197,6 +202,10 @@ impl Probe {
 
     pub fn runs(&self) -> Vec<Option<Viewer>> {
         RUNS.lock().unwrap().get(&self.id).cloned().unwrap_or_default()
+    }
+
+    pub fn ends(&self) -> usize {
+        ENDS.lock().unwrap().get(&self.id).copied().unwrap_or_default()
     }
 }
 
@@ -214,10 +223,18 @@ impl Handle for Probe {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(())
             }
-            Action::Fail => Err(Failure::retry("not now")),
+            Action::Fail | Action::FailAndTellLater => Err(Failure::retry("not now")),
             Action::Refuse => Err(domain::Error::NotFound.into()),
             Action::Panic => panic!("as told"),
             Action::Never => std::future::pending().await,
+        }
+    }
+
+    async fn gave_up(self, _ctx: &Context, _viewer: Option<Viewer>) -> Result<(), Failure> {
+        *ENDS.lock().unwrap().entry(self.id).or_default() += 1;
+        match self.action {
+            Action::FailAndTellLater if self.ends() == 1 => Err(Failure::retry("not now")),
+            _ => Ok(()),
         }
     }
 }
