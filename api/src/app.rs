@@ -234,10 +234,7 @@ impl From<Error> for SinkError {
                 Self::Refused { code, message }
             }
             Error::RateLimited(retry_after) => Self::RateLimited { retry_after },
-            Error::Unauthenticated => Self::Refused {
-                code,
-                message: "the session has ended".to_owned(),
-            },
+            Error::Unauthenticated => Self::Unauthenticated,
             other => Self::Failed(Box::new(other)),
         }
     }

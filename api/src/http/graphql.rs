@@ -10,7 +10,9 @@ use actix_web::{
     http::{Method, StatusCode},
     web,
 };
-use async_graphql::{Executor, Request, Response, ServerError, Variables, parser::types::OperationType};
+use async_graphql::{
+    Executor, Request, Response, ServerError, Value, Variables, parser::types::OperationType,
+};
 use bytes::BytesMut;
 use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt};
@@ -164,13 +166,13 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
         if method == Method::GET {
             let mut params = Params::from_query(request.query_string())?;
             let ready = self.prepare(&viewer, &mut params, Sent::Get).await?;
-            return Ok(self.execute(&viewer, params, ready, |request| request).await);
+            return self.execute(&viewer, params, ready, |request| request).await;
         }
         match negotiate::body_type(request.headers()) {
             Some(BodyType::Json) => {
                 let mut params = Params::from_json(&self.body(request, payload).await?)?;
                 let ready = self.prepare(&viewer, &mut params, Sent::Post).await?;
-                Ok(self.execute(&viewer, params, ready, |request| request).await)
+                self.execute(&viewer, params, ready, |request| request).await
             }
             Some(BodyType::Multipart { boundary }) => {
                 let reader = Reader::open(request, payload, boundary, &self.limits.upload)?;
@@ -194,7 +196,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
             .execute(viewer, params, ready, |request| request.data(uploads))
             .await;
         pending.settle().await;
-        Ok(response)
+        response
     }
 
     /// Everything up to the execution.
@@ -244,7 +246,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
         params: Params,
         ready: Ready,
         with: impl FnOnce(Request) -> Request,
-    ) -> Response {
+    ) -> Result<Response, Refusal> {
         let mut request = Request::new("")
             .variables(params.variables)
             .data(ready.cost)
@@ -256,13 +258,17 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
             .executor
             .execute(with(self.gate.attach(viewer, request)))
             .await;
+        // The token is still good, but its session has ended: said as of any other that opens nothing.
+        if response.errors.iter().any(is_unauthenticated) {
+            return Err(GateError::Unauthenticated.into());
+        }
         if !response.errors.is_empty() {
             let operation = ready.document.operation(name.as_deref());
             let _ =
                 operation.map(|operation| self.documents.complete(&ready.document, operation, &mut response));
         }
         response.errors = response.errors.into_iter().map(sealed).collect();
-        response
+        Ok(response)
     }
 
     async fn body(&self, request: &HttpRequest, mut payload: web::Payload) -> Result<BytesMut, Refusal> {
@@ -380,6 +386,11 @@ impl Params {
             Some(_) => refuse("`extensions` must be an object"),
         }
     }
+}
+
+fn is_unauthenticated(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|values| values.get("code"));
+    matches!(code, Some(Value::String(code)) if code == Code::Unauthenticated.as_str())
 }
 
 /// An error as it may leave. One that has a code was made to be read; async-graphql's own about a value are the

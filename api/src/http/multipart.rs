@@ -98,6 +98,9 @@ pub(crate) trait UploadSink<V: Clone + Send + Sync + 'static>: Send + Sync + 'st
 /// Why a sink does not take a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SinkError {
+    /// The viewer's session has ended.
+    #[error("the session has ended")]
+    Unauthenticated,
     /// The viewer is told, with this code.
     #[error("{message}")]
     Refused {
@@ -120,6 +123,7 @@ pub(crate) enum SinkError {
 impl From<SinkError> for Refusal {
     fn from(error: SinkError) -> Self {
         match error {
+            SinkError::Unauthenticated => super::graphql::GateError::Unauthenticated.into(),
             SinkError::Refused { code, message } => Self::new(Code::Application(code), message),
             SinkError::RateLimited { retry_after } => {
                 Self::new(Code::RateLimited, "too many uploads").retry_after(retry_after)

@@ -76,17 +76,7 @@ impl Server {
     }
 
     pub fn browser(&self) -> Browser {
-        let jar = Arc::new(Jar::default());
-        let client = Client::builder()
-            .cookie_provider(Arc::clone(&jar))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        Browser {
-            client,
-            jar,
-            url: self.url.clone(),
-        }
+        Browser::at(self.url.clone())
     }
 
     /// Path and query of the mailed link.
@@ -116,6 +106,17 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// One without cookies, that speaks to that server.
+    pub fn at(url: Url) -> Self {
+        let jar = Arc::new(Jar::default());
+        let client = Client::builder()
+            .cookie_provider(Arc::clone(&jar))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { client, jar, url }
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.url.join(path).unwrap())
     }

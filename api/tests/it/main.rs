@@ -1,13 +1,9 @@
 //! The API as its clients meet it: over HTTP, on a real Postgres and Redis.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod away;
 mod browser;
+mod concurrent;
 mod contact;
 mod documents;
 mod envelope;
@@ -15,5 +11,8 @@ mod graphql_http;
 mod health;
 mod import;
 mod isolation;
+mod session_end;
 mod sign_in;
+mod sign_in_by_mail;
+mod slow_client;
 mod support;

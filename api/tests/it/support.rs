@@ -14,7 +14,6 @@ pub struct TestApp {
     pub database: TestDatabase,
     pub config: Config,
     pub db: Db,
-    pub clock: Clock,
     pub url: String,
     pub client: reqwest::Client,
     app: App,
@@ -64,7 +63,6 @@ impl TestApp {
             database,
             config,
             db,
-            clock,
             url,
             client,
             app,
@@ -87,6 +85,22 @@ impl TestApp {
         worker::drain(&self.worker).await
     }
 
+    /// A connection with all rights, for looking.
+    pub async fn admin(&self) -> sqlx::PgConnection {
+        use sqlx::Connection;
+        sqlx::PgConnection::connect(self.database.admin_url().as_str())
+            .await
+            .unwrap()
+    }
+
+    /// Asks the database with all rights.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut self.admin().await)
+            .await
+            .unwrap()
+    }
+
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.post(format!("{}{path}", self.url))
     }
@@ -94,6 +108,17 @@ impl TestApp {
     pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("{}{path}", self.url))
     }
+}
+
+/// Asks until there is an answer; fails after a minute, which is longer than anything here takes.
+pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..1200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never: {what}");
 }
 
 impl Drop for TestApp {
