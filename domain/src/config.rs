@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::crypto::RootKeys;
@@ -166,18 +166,12 @@ impl Reader<'_> {
         let public_url = self.parsed("PUBLIC_URL", |text| check_public_url(text, strict));
         let frontend_origins = self.list("FRONTEND_ORIGINS", |text| check_origin(text, strict));
         let trusted_proxies = self.list("TRUSTED_PROXIES", |text| {
-            text.parse().map_err(|_| format!("{text} is no IP address"))
+            text.parse()
+                .map(|address: std::net::IpAddr| address.to_canonical())
+                .map_err(|_| "holds what is no IP address".to_owned())
         });
         let smtp_url = self.optional("SMTP_URL", |text| {
-            check_url(
-                text,
-                if strict {
-                    &["smtps", "smtp"]
-                } else {
-                    &["smtp", "smtps"]
-                },
-            )
-            .map(|()| SecretString::from(text))
+            check_url(text, &["smtps", "smtp"]).map(|()| SecretString::from(text))
         });
         if strict && smtp_url.is_none() {
             self.problem("SMTP_URL", "is needed outside development");
@@ -261,11 +255,15 @@ impl Reader<'_> {
     fn list<T>(&mut self, variable: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let text = (self.lookup)(variable).unwrap_or_default();
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let parsed: Result<Vec<T>, String> = parts.map(parse).collect();
-        parsed.unwrap_or_else(|message| {
-            self.problem(variable, message);
-            Vec::new()
-        })
+        let parsed: Vec<Result<T, String>> = parts.map(parse).collect();
+        let mut sound = Vec::new();
+        for item in parsed {
+            match item {
+                Ok(item) => sound.push(item),
+                Err(message) => self.problem(variable, message),
+            }
+        }
+        sound
     }
 }
 
@@ -286,7 +284,7 @@ fn check_origin(text: &str, strict: bool) -> Result<String, String> {
 }
 
 fn check_public_url(text: &str, strict: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| format!("{text} is no URL"))?;
+    let url = Url::parse(text).map_err(|_| "is no URL".to_owned())?;
     match url.scheme() {
         "https" => {}
         "http" if !strict => {}
@@ -305,15 +303,6 @@ impl std::fmt::Debug for Config {
             .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
-}
-
-/// The part of the URL that is the same for everybody who knows it: for logs.
-#[must_use]
-pub fn host_of(url: &SecretString) -> String {
-    Url::parse(url.expose_secret())
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The way to the database. There is none without saying who asks: [`Db::read`] and [`Db::begin`] take
-//! the viewer, [`Db::begin_auth`] and [`Db::begin_system`] are for the two callers that have none.
+//! The way to the database. There is none without saying who asks: [`Db::read`], [`Db::begin`] and
+//! [`Db::begin_machinery`] take the viewer, [`Db::begin_auth`] and [`Db::begin_system`] are for the two
+//! callers that have none.
 //!
 //! A transaction opens in one round trip that also says whose rows are visible, checks the session and,
 //! for a writer, takes the owner's lock. `sqlx`'s own transaction type is not used: when its opening
@@ -13,6 +14,7 @@ mod tx;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use url::Url;
@@ -106,11 +108,7 @@ impl Db {
     /// # Errors
     /// As [`Db::read`].
     pub async fn begin(&self, viewer: &Viewer) -> Result<Tx> {
-        let now = self.clock.now();
-        let batch = match viewer.via() {
-            Via::Job(batch) => batch,
-            Via::Session(_) => new_id(now),
-        };
+        let (now, batch) = self.opening(viewer);
         let session = session_check(viewer, now);
         let sql = format!(
             "BEGIN; SET LOCAL app.owner_id = '{owner}'; SET LOCAL app.user_id = '{user}'; \
@@ -158,13 +156,26 @@ impl Db {
     /// # Errors
     /// As [`Db::read`].
     pub async fn begin_machinery(&self, viewer: &Viewer) -> Result<Tx> {
-        let session = session_check(viewer, self.clock.now());
+        let (now, batch) = self.opening(viewer);
+        let session = session_check(viewer, now);
         let sql = format!(
-            "BEGIN; SET LOCAL app.owner_id = '{}'; SET LOCAL app.user_id = '{}'; {session}",
+            "BEGIN; SET LOCAL app.owner_id = '{}'; SET LOCAL app.user_id = '{}'; \
+             SET LOCAL app.actor = '{}'; SET LOCAL app.batch = '{batch}'; {session}",
             viewer.owner(),
             viewer.user(),
+            viewer.actor(),
         );
-        self.open(Some(viewer.clone()), Uuid::nil(), sql).await
+        self.open(Some(viewer.clone()), batch, sql).await
+    }
+
+    /// The time of a new transaction, and the batch that it belongs to.
+    fn opening(&self, viewer: &Viewer) -> (DateTime<Utc>, Uuid) {
+        let now = self.clock.now();
+        let batch = match viewer.via() {
+            Via::Job(batch) => batch,
+            Via::Session(_) => new_id(now),
+        };
+        (now, batch)
     }
 
     async fn open(&self, viewer: Option<Viewer>, batch: Uuid, sql: String) -> Result<Tx> {
@@ -190,7 +201,7 @@ impl Db {
     }
 }
 
-fn session_check(viewer: &Viewer, now: chrono::DateTime<chrono::Utc>) -> String {
+fn session_check(viewer: &Viewer, now: DateTime<Utc>) -> String {
     match viewer.via() {
         Via::Session(id) => format!("SELECT assert_session('{id}', '{}');", now.to_rfc3339()),
         Via::Job(_) => String::new(),

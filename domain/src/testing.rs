@@ -103,8 +103,8 @@ impl TestDatabase {
         url
     }
 
-    /// The environment of a process that uses this database; Redis databases are shared between tests,
-    /// so keys are prefixed by nothing: limits are by account and address, which tests do not share.
+    /// The environment of a process that uses this database. Tests share a Redis, in which limits are
+    /// counted for each database by itself.
     #[must_use]
     pub fn environment(&self, login: Login) -> HashMap<String, String> {
         let pairs = [

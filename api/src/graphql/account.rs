@@ -49,7 +49,8 @@ impl User {
 /// What is left to ask for. Each operation has a cost, known before it runs; the bucket refills steadily.
 #[derive(SimpleObject)]
 pub(crate) struct RateLimit {
-    /// The cost of this operation: 1, a tenth of the entries it can return at most, and 5 for each mutation.
+    /// The cost of this operation: 1, a tenth of the entries it can return at most, a twentieth of its fields, 10 for each
+    /// total that is counted and each list that is filtered, and 5 for each mutation.
     cost: u32,
     /// What the bucket holds when full.
     limit: u32,

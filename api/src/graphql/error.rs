@@ -25,19 +25,17 @@ macro_rules! user_error_codes {
             Taken,
             /// It has changed since the version that was sent.
             Conflict,
-            /// A file is larger than it may be.
-            FileTooLarge,
             /// A file did not arrive whole, or is used already.
             FileUnusable,
-            /// A link is wrong, used or too old.
-            LinkInvalid,
-            /// A link was asked for by another browser.
-            OtherBrowser,
         }
 
         impl From<Code> for UserErrorCode {
             fn from(code: Code) -> Self {
-                match code { $(Code::$name => Self::$name),* }
+                match code {
+                    $(Code::$name => Self::$name,)*
+                    // No mutation says these: they are of uploads and of the sign-in's pages.
+                    Code::FileTooLarge | Code::LinkInvalid | Code::OtherBrowser => Self::Invalid,
+                }
             }
         }
     };
@@ -51,10 +49,7 @@ user_error_codes!(
     Invalid,
     Taken,
     Conflict,
-    FileTooLarge,
-    FileUnusable,
-    LinkInvalid,
-    OtherBrowser
+    FileUnusable
 );
 
 /// One thing that is wrong with a mutation's input. If there is any, nothing was changed.

@@ -27,7 +27,7 @@ pub fn info(request: &HttpRequest, trusted: &[IpAddr]) -> ClientInfo {
 }
 
 fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let trusts = |address: &IpAddr| trusted.iter().any(|known| known.to_canonical() == *address);
+    let trusts = |address: &IpAddr| trusted.contains(address);
     let mut client = peer.to_canonical();
     let mut said: Vec<&str> = Vec::new();
     for line in headers.get_all("x-forwarded-for") {

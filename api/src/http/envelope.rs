@@ -29,8 +29,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a handler has until its answer begins.
 pub const TIME: Duration = Duration::from_secs(30);
-/// How long one has that reads a file.
-pub const UPLOAD_TIME: Duration = Duration::from_mins(10);
+/// How long one has that reads a file: longer than the reader of uploads waits, so that it can say what was
+/// wrong.
+pub const UPLOAD_TIME: Duration = Duration::from_mins(31);
 
 /// The longest id that is taken from a proxy.
 const ID_LENGTH: usize = 64;

@@ -96,7 +96,7 @@ pub async fn find_or_create(tx: &Tx, names: &[&str]) -> Result<Vec<Company>> {
         .query(
             "SELECT c.* FROM unnest($1::text[]) WITH ORDINALITY w (name, place) \
              CROSS JOIN LATERAL (SELECT owner_id, id, name, sort_name, version, created_at, updated_at FROM company \
-               WHERE sort_name = left(fold(w.name), 500) AND fold(company.name) = fold(w.name) ORDER BY id LIMIT 1) c ORDER BY w.place",
+               WHERE sort_name = left(fold(w.name), 500) AND fold(company.name) = fold(w.name) ORDER BY created_at, id LIMIT 1) c ORDER BY w.place",
             [names.clone().into()],
         )
         .await?;

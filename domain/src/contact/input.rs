@@ -54,6 +54,8 @@ pub struct ContactInput {
     pub affiliations: Option<Vec<AffiliationInput>>,
     /// Tags.
     pub tags: Option<Vec<Uuid>>,
+    /// What could not even be read; told together with what is found wrong here.
+    pub unread: Vec<UserError>,
 }
 
 /// A value with what it is ("work").
@@ -211,7 +213,7 @@ pub(crate) struct Checked {
 impl ContactInput {
     /// Trims and checks everything.
     pub(crate) fn check(&mut self, phone_region: Option<&str>) -> Result<Checked> {
-        let mut checks = Checks::default();
+        let mut checks = Checks(std::mem::take(&mut self.unread));
         for (field, change, most) in [
             ("namePrefix", &mut self.name_prefix, 200),
             ("givenName", &mut self.given_name, 200),

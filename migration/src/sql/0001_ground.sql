@@ -133,8 +133,8 @@ BEGIN
         FOR EACH STATEMENT EXECUTE FUNCTION journal_write(%s)', t, derived);
 END $$;
 
--- Account: who may sign in and how. Owned, read by the viewer; written by the sign-in alone, which
--- has no viewer yet and so sees every row.
+-- Account: who may sign in and how. Owned; what of it a viewer may read is the table's own grant. Written
+-- by the sign-in alone, which has no viewer yet and so sees every row.
 CREATE PROCEDURE make_account(t regclass) LANGUAGE plpgsql AS $$
 BEGIN
     CALL make_owned(t);

@@ -1,8 +1,8 @@
 -- Our way into the queue, and what the queue's own schema lacks.
 
 -- Puts a job into the queue within the caller's transaction. Owner and user come from the
--- transaction's settings, so that no payload can name somebody else; the key is prefixed with the
--- owner, so that nobody else's equal key swallows the job.
+-- transaction's settings, so that no payload can name somebody else; the key is prefixed with
+-- them, so that nobody else's equal key swallows the job.
 CREATE FUNCTION enqueue_job(job_type text, payload jsonb, key text, run_at timestamptz, max_attempts integer, trace text)
     RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -19,7 +19,7 @@ BEGIN
         -- The queue is told at once only of what is due by the time the transaction began, and the
         -- caller looked at the clock a little later.
         CASE WHEN enqueue_job.run_at <= clock_timestamp() THEN least(enqueue_job.run_at, now()) ELSE enqueue_job.run_at END,
-        0, coalesce(owner::text, 'system') || ':' || key,
+        0, concat_ws(':', coalesce(owner::text, 'system'), current_user_id(), key),
         coalesce((SELECT hstore(array_agg(k), array_agg(v))
             FROM (VALUES ('owner', owner::text), ('user', current_user_id()::text),
                          ('batch', NULLIF(current_setting('app.batch', true), '')), ('trace', trace)) m (k, v)
@@ -57,5 +57,5 @@ GRANT USAGE ON SCHEMA apalis TO crm_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON apalis.jobs, apalis.workers TO crm_worker;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA apalis TO crm_worker;
 GRANT SELECT ON dead_job TO crm_worker;
--- How long the queue is, for the API's readiness and the worker's watch.
+-- For the sweep of ended jobs.
 CREATE INDEX jobs_done ON apalis.jobs (done_at) WHERE done_at IS NOT NULL;

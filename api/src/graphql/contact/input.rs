@@ -130,10 +130,10 @@ macro_rules! contact_input {
         }
 
         impl $name {
-            /// What the domain understands; the errors are of dates that do not exist.
-            pub(crate) fn into_domain(self) -> domain::Result<ContactInput> {
+            /// What the domain understands.
+            pub(crate) fn into_domain(self) -> ContactInput {
                 let mut errors = Vec::new();
-                let input = ContactInput {
+                let mut input = ContactInput {
                     name_prefix: change(self.name_prefix),
                     given_name: change(self.given_name),
                     additional_name: change(self.additional_name),
@@ -151,8 +151,10 @@ macro_rules! contact_input {
                     dates: dates(self.dates, &mut errors),
                     affiliations: affiliations(self.affiliations, &mut errors),
                     tags: self.tag_ids.map(|ids| Kind::Tag.uuids(&ids)),
+                    unread: Vec::new(),
                 };
-                if errors.is_empty() { Ok(input) } else { Err(domain::Error::Invalid(errors)) }
+                input.unread = errors;
+                input
             }
         }
     };

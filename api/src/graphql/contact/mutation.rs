@@ -76,7 +76,7 @@ impl ContactMutation {
         #[graphql(desc = "The new contact.")] input: CreateContactInput,
     ) -> Result<CreateContactPayload> {
         let outcome = mutate(ctx, "", async |tx| {
-            contacts::create(tx, input.into_domain()?).await
+            contacts::create(tx, input.into_domain()).await
         })
         .await?;
         Ok(CreateContactPayload::of(outcome, ContactPage::one))
@@ -90,7 +90,7 @@ impl ContactMutation {
     ) -> Result<UpdateContactPayload> {
         let (id, version) = (Kind::Contact.uuid(&input.id), input.expected_version);
         let outcome = mutate(ctx, "id", async |tx| {
-            contacts::update(tx, id, version, input.into_domain()?).await
+            contacts::update(tx, id, version, input.into_domain()).await
         })
         .await?;
         Ok(UpdateContactPayload::of(outcome, ContactPage::one))
