@@ -57,6 +57,7 @@ pub const TABLES: &[(&str, Class)] = &[
     ("contact_link", Class::Content),
     ("contact_phone", Class::Content),
     ("contact_search", Class::Machinery),
+    ("contact_search_due", Class::Machinery),
     ("contact_tag", Class::Content),
     ("data_key", Class::Machinery),
     ("environment", Class::Machinery),

@@ -114,12 +114,11 @@ pub(super) enum Holder {
 const HOLDERS: &str = "
 WITH wanted AS MATERIALIZED (
     SELECT w.key, w.name FROM json_to_recordset($1::text::json) AS w (key text, name text)
-), keys AS MATERIALIZED (
-    SELECT DISTINCT key FROM wanted
 ), reached AS MATERIALIZED (
-    SELECT k.key, e.owner_id, e.contact_id FROM keys k JOIN contact_email e ON e.canonical = k.key
+    SELECT e.canonical AS key, e.owner_id, e.contact_id FROM contact_email e
+    WHERE e.canonical = ANY (ARRAY(SELECT key FROM wanted))
     UNION
-    SELECT k.key, p.owner_id, p.contact_id FROM keys k JOIN contact_phone p ON p.e164 = k.key
+    SELECT p.e164, p.owner_id, p.contact_id FROM contact_phone p WHERE p.e164 = ANY (ARRAY(SELECT key FROM wanted))
 ), held AS MATERIALIZED (
     SELECT r.key, c.id, c.created_at, fold(c.display_name) AS name,
         num_nonnulls(c.given_name, c.additional_name, c.family_name, c.name_suffix, c.nickname, c.file_as,

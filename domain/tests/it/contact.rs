@@ -384,6 +384,65 @@ async fn the_text_filter_ignores_case_and_accents_and_follows_every_change() {
 }
 
 #[tokio::test]
+async fn the_text_filter_sees_what_its_transaction_wrote_and_others_what_was_committed() {
+    let One { db, ada, database } = one().await;
+    let found = async |tx: &domain::Tx, text: &str| {
+        let filter = Filter {
+            text: Some(text.to_owned()),
+            ..Filter::default()
+        };
+        contact::count(tx, &filter).await.unwrap()
+    };
+    let change = || ContactInput {
+        emails: person("Bo").emails,
+        ..named("Bo", "Li")
+    };
+    let tx = db.begin(&ada).await.unwrap();
+    let id = contact::create(&tx, named("Jörg", "Lang")).await.unwrap().id;
+    contact::create(&tx, named("Petra", "Jost")).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let tx = db.begin(&ada).await.unwrap();
+    contact::update(&tx, id, None, change()).await.unwrap();
+    for (text, count) in [
+        ("jorg", 0),
+        ("bo li", 1),
+        ("b", 1),
+        ("jo", 1),
+        ("jost", 1),
+        ("o", 2),
+    ] {
+        assert_eq!(found(&tx, text).await, count, "{text} in the transaction");
+    }
+    drop(tx);
+    let tx = db.read(&ada).await.unwrap();
+    assert_eq!((found(&tx, "jorg").await, found(&tx, "bo li").await), (1, 0));
+    drop(tx);
+
+    let tx = db.begin(&ada).await.unwrap();
+    contact::update(&tx, id, None, change()).await.unwrap();
+    tx.commit().await.unwrap();
+    let tx = db.read(&ada).await.unwrap();
+    for (text, count) in [
+        ("jorg", 0),
+        ("bo li", 1),
+        ("example.test li", 1),
+        ("jo", 1),
+        ("o", 2),
+    ] {
+        assert_eq!(found(&tx, text).await, count, "{text} after the commit");
+    }
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
+    let due: i64 = sqlx::query_scalar("SELECT count(*) FROM contact_search_due")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(due, 0);
+}
+
+#[tokio::test]
 async fn companies_are_found_by_name_and_a_place_filters() {
     let One {
         db,
