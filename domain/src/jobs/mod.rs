@@ -43,7 +43,7 @@ jobs! {
     SendSignInLink { link_id: Uuid } = "send-sign-in-link", 8;
     /// Reads an uploaded file into contacts.
     RunImport { import_id: Uuid } = "run-import", 20;
-    /// Removes what nothing needs any more: files never finished, spent links, ended jobs.
+    /// Removes what nothing needs any more: files never finished, spent links, ended sessions and jobs.
     Sweep {} = "sweep", 3;
 }
 
