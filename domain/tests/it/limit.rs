@@ -152,6 +152,15 @@ async fn way_to_redis(address: &str, mute: bool) -> (String, JoinHandle<()>) {
     (address, way)
 }
 
+/// The test's Redis, with its password, reached another way.
+fn redis_at(address: &str) -> String {
+    let mut url = url::Url::parse(&test_redis()).unwrap();
+    let (host, port) = address.rsplit_once(':').unwrap();
+    url.set_host(Some(host)).unwrap();
+    url.set_port(port.parse().ok()).unwrap();
+    url.into()
+}
+
 async fn left(limits: &Limits, cost: u32) -> u32 {
     limits
         .take(Bucket::UploadsPerUser, "a", cost)
@@ -163,7 +172,7 @@ async fn left(limits: &Limits, cost: u32) -> u32 {
 #[tokio::test]
 async fn a_redis_that_went_counts_again_when_it_is_back() {
     let (address, way) = way_to_redis("127.0.0.1:0", false).await;
-    let limits = Limits::connect(&config(&format!("redis://{address}")), Clock::system()).unwrap();
+    let limits = Limits::connect(&config(&redis_at(&address)), Clock::system()).unwrap();
     assert_eq!(left(&limits, 10).await, 40);
     way.abort();
     way.await.ok();
@@ -194,7 +203,7 @@ async fn a_redis_that_went_counts_again_when_it_is_back() {
 #[tokio::test]
 async fn a_mute_redis_holds_nobody_up() {
     let (address, way) = way_to_redis("127.0.0.1:0", true).await;
-    let limits = Limits::connect(&config(&format!("redis://{address}")), Clock::system()).unwrap();
+    let limits = Limits::connect(&config(&redis_at(&address)), Clock::system()).unwrap();
     assert_eq!(taken(&limits, "a", 10).await, 5);
     way.abort();
 }
