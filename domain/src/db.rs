@@ -26,7 +26,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, Result};
 use crate::viewer::{Via, Viewer};
 
-pub use security::Binary;
+pub use security::{Binary, NEWEST};
 pub use tx::Tx;
 
 /// The database, the clock and the keys: what an operation needs besides its input. Cheap to clone.

@@ -210,6 +210,12 @@ impl Drop for TestDatabase {
     }
 }
 
+/// The names of all migrations, in order.
+#[must_use]
+pub fn migrations() -> Vec<String> {
+    migration::names()
+}
+
 fn variable(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "tests are told where the servers are")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))

@@ -54,6 +54,15 @@ migrations! {
     jobs "0005_jobs",
 }
 
+/// The names of all migrations, in order.
+#[must_use]
+pub fn names() -> Vec<String> {
+    Migrator::migrations()
+        .iter()
+        .map(|step| step.name().to_owned())
+        .collect()
+}
+
 /// Brings the database at `url` to the newest schema and stamps it with `environment`.
 ///
 /// `url` must be a role that may create roles, and owns the database or is a superuser. Everything is

@@ -28,6 +28,26 @@ async fn the_reviewed_security_is_what_a_new_database_has() {
 }
 
 #[tokio::test]
+async fn a_database_that_lacks_the_newest_migration_is_not_ready() {
+    assert_eq!(
+        domain::testing::migrations().last().map(String::as_str),
+        Some(domain::db::NEWEST)
+    );
+    let database = TestDatabase::new().await;
+    let db = database.connect(Login::Api);
+    db.ping().await.unwrap();
+    let mut admin = PgConnection::connect(database.admin_url().as_str())
+        .await
+        .unwrap();
+    sqlx::query("DELETE FROM seaql_migrations WHERE version = $1")
+        .bind(domain::db::NEWEST)
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    assert!(matches!(db.ping().await, Err(domain::Error::Unavailable(_))));
+}
+
+#[tokio::test]
 async fn a_loosened_database_is_refused() {
     for loosening in [
         "ALTER TABLE contact DISABLE ROW LEVEL SECURITY",

@@ -7,7 +7,8 @@ CREATE TABLE environment (
     stamped_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE environment IS 'Which environment this database belongs to; a process of another refuses it.';
-GRANT SELECT ON environment TO crm_viewer, crm_auth, crm_system;
+-- Readiness reads both: whose the database is, and how far it has been migrated.
+GRANT SELECT ON environment, seaql_migrations TO crm_viewer, crm_auth, crm_system;
 
 -- Lower case, without accents or compatibility forms: what names are sorted and searched by.
 CREATE FUNCTION fold(t text) RETURNS text
