@@ -126,7 +126,7 @@ impl Gate for Door {
     type Viewer = Viewer;
 
     async fn viewer(&self, request: &HttpRequest) -> Result<Viewer, GateError> {
-        let viewer = viewer_from(request, &self.app.tokens).await?;
+        let viewer = viewer_from(request, &self.app.tokens, &self.app.config.trusted_proxies).await?;
         envelope::identify(request, viewer.user());
         Ok(viewer)
     }
@@ -154,7 +154,7 @@ impl From<Error> for GateError {
     fn from(error: Error) -> Self {
         match error {
             Error::RateLimited(retry_after) => Self::RateLimited { retry_after },
-            Error::Forbidden => Self::Forbidden,
+            Error::Forbidden | Error::StepUpRequired => Self::Forbidden,
             Error::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the gate is unavailable");
                 Self::Unavailable

@@ -29,6 +29,18 @@ use crate::viewer::{Via, Viewer};
 pub use security::{Binary, NEWEST};
 pub use tx::Tx;
 
+/// How long after an authentication a person may change how they sign in without another.
+pub const STEP_UP: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
+/// How long ago a person may have shown who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// As long as the session lasts.
+    Any,
+    /// At most [`STEP_UP`].
+    Recent,
+}
+
 /// The database, the clock and the keys: what an operation needs besides its input. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
@@ -128,6 +140,36 @@ impl Db {
     pub async fn begin_auth(&self) -> Result<Tx> {
         self.open(None, Uuid::nil(), "BEGIN; SET LOCAL ROLE crm_auth".to_owned())
             .await
+    }
+
+    /// A transaction in which a signed-in person changes their own account: their own rows of it, and no table
+    /// of the CRM. Only for a session.
+    ///
+    /// # Errors
+    /// As [`Db::read`]; [`Error::Forbidden`] for who did not come by a session, and
+    /// [`Error::StepUpRequired`] when the freshness is wanted and not there.
+    pub async fn begin_account(&self, viewer: &Viewer, freshness: Freshness) -> Result<Tx> {
+        let Via::Session(session) = viewer.via() else {
+            return Err(Error::Forbidden);
+        };
+        let (now, batch) = self.opening(viewer);
+        let check = session_check(viewer, now);
+        let recent = match freshness {
+            Freshness::Any => String::new(),
+            Freshness::Recent => format!(
+                "SELECT assert_recent('{session}', '{}');",
+                (now - STEP_UP).to_rfc3339()
+            ),
+        };
+        let sql = format!(
+            "BEGIN; SET LOCAL app.owner_id = '{}'; SET LOCAL app.user_id = '{}'; \
+             SET LOCAL app.actor = '{}'; SET LOCAL app.batch = '{batch}'; {check} {recent} \
+             SET LOCAL ROLE crm_account",
+            viewer.owner(),
+            viewer.user(),
+            viewer.actor(),
+        );
+        self.open(Some(viewer.clone()), batch, sql).await
     }
 
     /// A transaction of the schedulers, which learn ids and nothing else.

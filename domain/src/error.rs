@@ -30,6 +30,9 @@ pub enum Error {
     /// The caller may not do this.
     #[error("forbidden")]
     Forbidden,
+    /// The caller has to show again who they are: the last time is too long ago for this.
+    #[error("step-up required")]
+    StepUpRequired,
     /// Too many requests; the same may succeed after the given time.
     #[error("rate limited for {0:?}")]
     RateLimited(Duration),
@@ -137,6 +140,7 @@ impl Error {
             Self::NotFound => "NOT_FOUND",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::StepUpRequired => "STEP_UP_REQUIRED",
             Self::RateLimited(_) => "RATE_LIMITED",
             Self::TooLarge => "QUERY_TOO_COMPLEX",
             Self::Unavailable(_) => "UNAVAILABLE",
@@ -186,6 +190,8 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // Raised by assert_session.
                 Some("CRM01") => Self::Unauthenticated,
+                // Raised by assert_recent.
+                Some("CRM03") => Self::StepUpRequired,
                 // Connection trouble, shutting down, too many connections, cancelled by a time-out; a lock
                 // that did not come, a deadlock, a serialisation that failed: try again.
                 Some(code)

@@ -1,9 +1,10 @@
-//! Removes what nothing needs any more: old sign-in links and sessions, and files that no import will read.
+//! Removes what nothing needs any more: old sign-in links, ceremonies and sessions, and files that no import will read.
 
 use chrono::TimeDelta;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::identity::ceremony;
 
 /// How long a sign-in link is kept after its end, so that a late click can be told so.
 const LINKS: TimeDelta = TimeDelta::days(1);
@@ -11,7 +12,7 @@ const LINKS: TimeDelta = TimeDelta::days(1);
 const UPLOADS: TimeDelta = TimeDelta::days(1);
 /// How long a session that has ended is kept, for its user to see.
 const SESSIONS: TimeDelta = TimeDelta::days(30);
-/// How many links, or sessions, one transaction removes.
+/// How many links, ceremonies or sessions one transaction removes.
 const LINKS_AT_ONCE: i64 = 10_000;
 /// How many files one transaction removes; each is up to 100 MB of chunks.
 const UPLOADS_AT_ONCE: i32 = 20;
@@ -21,6 +22,8 @@ const UPLOADS_AT_ONCE: i32 = 20;
 pub struct Swept {
     /// Sign-in links that had ended.
     pub links: u64,
+    /// Ceremonies that nobody can end any more.
+    pub ceremonies: u64,
     /// Sessions that had ended.
     pub sessions: u64,
     /// Files that were never finished, or that no import refers to.
@@ -37,6 +40,15 @@ pub async fn run(db: &Db) -> Result<Swept> {
         let links = remove_links(db).await?;
         swept.links += links;
         if links < LINKS_AT_ONCE.unsigned_abs() {
+            break;
+        }
+    }
+    loop {
+        let tx = db.begin_auth().await?;
+        let ceremonies = ceremony::remove_expired(&tx, LINKS_AT_ONCE).await?;
+        tx.commit().await?;
+        swept.ceremonies += ceremonies;
+        if ceremonies < LINKS_AT_ONCE.unsigned_abs() {
             break;
         }
     }

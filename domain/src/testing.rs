@@ -186,7 +186,7 @@ pub fn by_session(viewer: &Viewer, session: Uuid) -> Viewer {
         expires_at,
     };
     #[expect(clippy::disallowed_methods, reason = "tests begin with a viewer")]
-    Viewer::from_access_token(&token)
+    Viewer::from_access_token(&token, None)
 }
 
 impl Drop for TestDatabase {

@@ -1,8 +1,11 @@
 //! Who asks. Every way to data takes a viewer, and a viewer is made from nothing that a request says
 //! of itself: only from a verified access token or from the metadata that the database wrote to a job.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
+use crate::identity::session::{ClientInfo, Subject};
 use crate::identity::token::AccessToken;
 
 /// Who asks, and whose rows they see.
@@ -11,6 +14,7 @@ pub struct Viewer {
     owner: Uuid,
     user: Uuid,
     via: Via,
+    client: Option<Arc<ClientInfo>>,
 }
 
 /// By what the viewer came.
@@ -25,11 +29,23 @@ pub enum Via {
 impl Viewer {
     /// The viewer of a verified access token. For the HTTP guard alone.
     #[must_use]
-    pub fn from_access_token(token: &AccessToken) -> Self {
+    pub fn from_access_token(token: &AccessToken, client: Option<ClientInfo>) -> Self {
         Self {
             owner: token.owner,
             user: token.user,
             via: Via::Session(token.session),
+            client: client.map(Arc::new),
+        }
+    }
+
+    /// The viewer of a session's cookie that was just looked at, for our own pages. For the HTTP guard alone.
+    #[must_use]
+    pub fn from_session(subject: &Subject, client: ClientInfo) -> Self {
+        Self {
+            owner: subject.owner,
+            user: subject.user,
+            via: Via::Session(subject.session),
+            client: Some(Arc::new(client)),
         }
     }
 
@@ -40,6 +56,7 @@ impl Viewer {
             owner,
             user,
             via: Via::Job(batch),
+            client: None,
         }
     }
 
@@ -59,6 +76,12 @@ impl Viewer {
     #[must_use]
     pub fn via(&self) -> Via {
         self.via
+    }
+
+    /// From where they ask; nobody knows it of a job.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientInfo> {
+        self.client.as_deref()
     }
 
     /// What the journal writes down as the one who did it.

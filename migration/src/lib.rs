@@ -52,6 +52,7 @@ migrations! {
     contact "0003_contact",
     import "0004_import",
     jobs "0005_jobs",
+    identity "0006_identity",
 }
 
 /// The names of all migrations, in order.

@@ -85,6 +85,7 @@ impl From<Error> for Failure {
             | Error::NotFound
             | Error::Unauthenticated
             | Error::Forbidden
+            | Error::StepUpRequired
             | Error::TooLarge => Self::permanent(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::jobs::{self, RunImport, SendSignInLink, Sweep};
+use domain::jobs::{self, RunImport, SendAccountNotice, SendSignInLink, Sweep};
 
 use crate::job::Kind;
 use crate::schedule::Schedule;
@@ -14,6 +14,9 @@ pub fn kinds() -> Vec<Kind> {
     let seconds = Duration::from_secs;
     vec![
         Kind::of::<SendSignInLink>().concurrency(8).time_out(seconds(60)),
+        Kind::of::<SendAccountNotice>()
+            .concurrency(8)
+            .time_out(seconds(60)),
         // Each holds a connection and its owner's lock; a time-out only cuts it short, the next attempt goes on.
         Kind::of::<RunImport>().concurrency(2).time_out(seconds(30 * 60)),
         Kind::of::<Sweep>().time_out(seconds(10 * 60)),

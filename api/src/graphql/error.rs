@@ -1,6 +1,7 @@
 //! Errors: what the caller can mend is data in the payload, the rest is a coded top-level error.
 
 use async_graphql::{Context, Enum, ErrorExtensions, SimpleObject};
+use domain::db::Freshness;
 use domain::{Code, Error, Tx};
 
 use super::reader::Reader;
@@ -87,6 +88,7 @@ pub(crate) fn top_level(error: Error) -> async_graphql::Error {
         Error::Unauthenticated => "the session has ended".to_owned(),
         Error::TooLarge => "this is too much at once; ask for less".to_owned(),
         Error::Forbidden => "this is not allowed".to_owned(),
+        Error::StepUpRequired => "sign in again first: the last time is more than 10 minutes ago".to_owned(),
         Error::RateLimited(_) => "too many requests".to_owned(),
         Error::Unavailable(cause) => {
             tracing::warn!(error = %cause, "unavailable");
@@ -130,8 +132,30 @@ pub(crate) async fn mutate<T>(
     operation: impl AsyncFnOnce(&Tx) -> domain::Result<T>,
 ) -> async_graphql::Result<Outcome<T>> {
     let reader = reader(ctx)?;
+    let opened = reader.begin().await;
+    settle(&reader, opened, id, operation).await
+}
+
+/// As [`mutate`], of the viewer's own account.
+pub(crate) async fn mutate_account<T>(
+    ctx: &Context<'_>,
+    freshness: Freshness,
+    id: &str,
+    operation: impl AsyncFnOnce(&Tx) -> domain::Result<T>,
+) -> async_graphql::Result<Outcome<T>> {
+    let reader = reader(ctx)?;
+    let opened = reader.begin_account(freshness).await;
+    settle(&reader, opened, id, operation).await
+}
+
+async fn settle<T>(
+    reader: &Reader,
+    opened: domain::Result<Tx>,
+    id: &str,
+    operation: impl AsyncFnOnce(&Tx) -> domain::Result<T>,
+) -> async_graphql::Result<Outcome<T>> {
     let done = async {
-        let tx = reader.begin().await?;
+        let tx = opened?;
         let done = operation(&tx).await?;
         tx.commit().await?;
         Ok(done)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use domain::db::Freshness;
 use domain::{Db, Result, Tx, Viewer};
 use tokio::sync::OnceCell;
 
@@ -49,6 +50,11 @@ impl Reader {
     /// A writing transaction of the same viewer.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         self.db.begin(&self.viewer).await
+    }
+
+    /// A transaction in which the viewer changes their own account.
+    pub(crate) async fn begin_account(&self, freshness: Freshness) -> Result<Tx> {
+        self.db.begin_account(&self.viewer, freshness).await
     }
 
     /// Counts what is put into the request's answer.

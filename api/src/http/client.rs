@@ -6,6 +6,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
 use domain::identity::session::ClientInfo;
 
+use super::identity::{DEVICE, DEVICE_LENGTH, value_of};
+
 /// The client's address. `X-Forwarded-For` is read from its right end, where our own proxies write, and
 /// only while those who wrote it are trusted; what stands further left anybody may have made up.
 #[must_use]
@@ -23,6 +25,7 @@ pub fn info(request: &HttpRequest, trusted: &[IpAddr]) -> ClientInfo {
     ClientInfo {
         address: address(request, trusted),
         user_agent: user_agent.and_then(|text| text.to_str().ok()).map(str::to_owned),
+        device: value_of(request, DEVICE).filter(|value| value.len() == DEVICE_LENGTH),
     }
 }
 

@@ -2,20 +2,42 @@
 //! section 2.1), and from nothing else: a cookie would let other sites ask in the user's name, and a
 //! query stands in logs.
 
+use std::net::IpAddr;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
+use domain::identity::session;
 use domain::identity::token::Tokens;
 use domain::{Error, Result, Viewer};
+
+use super::client;
+use super::identity::{Identity, SESSION, value_of};
 
 /// Who asks.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] without exactly one good token.
-pub async fn viewer_from(request: &HttpRequest, tokens: &Tokens) -> Result<Viewer> {
+pub async fn viewer_from(request: &HttpRequest, tokens: &Tokens, trusted: &[IpAddr]) -> Result<Viewer> {
     let token = bearer(request).ok_or(Error::Unauthenticated)?;
     let token = tokens.verify(token).await?;
     #[expect(clippy::disallowed_methods, reason = "this is the guard")]
-    Ok(Viewer::from_access_token(&token))
+    Ok(Viewer::from_access_token(
+        &token,
+        Some(client::info(request, trusted)),
+    ))
+}
+
+/// Who looks at a page of ours: from the session's cookie, which only our own pages may use, since what changes
+/// something there is posted by a form of ours (see [`super::origin`]).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a session.
+pub(super) async fn page_viewer(request: &HttpRequest, identity: &Identity) -> Result<Viewer> {
+    let cookie = value_of(request, SESSION).ok_or(Error::Unauthenticated)?;
+    let subject = session::look(&identity.db, &cookie).await?;
+    let client = client::info(request, &identity.trusted_proxies);
+    #[expect(clippy::disallowed_methods, reason = "this is the guard")]
+    Ok(Viewer::from_session(&subject, client))
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -4,19 +4,33 @@ use std::net::IpAddr;
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::{HttpRequest, web};
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use actix_web::{HttpRequest, HttpResponse, web};
+use domain::identity::browser::BrowserSecret;
+use domain::identity::ceremony::VALID;
 use domain::identity::return_to;
+use domain::identity::session as sessions;
+use domain::identity::session::ClientInfo;
+use domain::identity::sign_in::Outcome;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
-use domain::{Config, Db};
+use domain::{Config, Db, Result};
 use url::Url;
 
-use super::{pages, session, sign_in};
+use super::{client, pages, session, settings, sign_in};
 
 /// The refresh token's cookie. The prefix keeps other hosts of the domain from planting one.
 pub(super) const SESSION: &str = "__Host-session";
-/// The cookie of a browser that asked for a link.
+/// The cookie of a browser that began to sign in.
 pub(super) const BROWSER: &str = "__Host-browser";
+
+/// The cookie by which a browser is known again, for two years.
+pub(super) const DEVICE: &str = "__Host-device";
+/// The length of its value.
+pub(super) const DEVICE_LENGTH: usize = 43;
+const DEVICE_AGE: i64 = 2 * 365 * 24 * 3600;
+/// The cookie of a browser that has yet to present a second factor: the ceremony's handle.
+pub(super) const SECOND_FACTOR: &str = "__Host-second-factor";
 
 /// What the sign-in needs, as `web::Data`.
 pub struct Identity {
@@ -60,6 +74,7 @@ impl Identity {
 pub fn configure(config: &mut web::ServiceConfig) {
     sign_in::configure(config);
     session::configure(config);
+    settings::configure(config);
     pages::configure(config);
 }
 
@@ -77,6 +92,64 @@ pub(super) fn cookie(name: &'static str, value: String, seconds: i64) -> Cookie<
 /// Takes a cookie away.
 pub(super) fn without(name: &'static str) -> Cookie<'static> {
     cookie(name, String::new(), 0)
+}
+
+/// The secret by which a browser that begins a sign-in is known when it ends it; a new one if it has none.
+pub(super) fn browser_of(request: &HttpRequest) -> Result<BrowserSecret> {
+    let known = value_of(request, BROWSER).and_then(|value| BrowserSecret::parse(&value));
+    known.map_or_else(BrowserSecret::new, Ok)
+}
+
+/// The client of a sign-in, which has a device by which it will be known again.
+pub(super) fn signing_in(request: &HttpRequest, identity: &Identity) -> Result<ClientInfo> {
+    let mut client = client::info(request, &identity.trusted_proxies);
+    if client.device.is_none() {
+        client.device = Some(BrowserSecret::new()?.to_cookie());
+    }
+    Ok(client)
+}
+
+/// What a sign-in came to. A new session, whatever the browser held before: what it held is ended, so that
+/// nobody who planted it shares the session. Or the page for the second factor.
+pub(super) async fn arrive(
+    request: &HttpRequest,
+    identity: &Identity,
+    outcome: &Outcome,
+    client: &ClientInfo,
+) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"));
+    let signed_in = match outcome {
+        Outcome::SignedIn(signed_in) => signed_in,
+        Outcome::SecondFactor(handle) => {
+            return response
+                .insert_header((LOCATION, "/sign-in/second-factor"))
+                .cookie(cookie(SECOND_FACTOR, handle.to_text(), VALID.num_seconds()))
+                .finish();
+        }
+    };
+    if let Some(before) = value_of(request, SESSION)
+        && let Err(error) = sessions::end_by_token(&identity.db, &before).await
+    {
+        tracing::warn!(%error, "the session before could not be ended");
+    }
+    let session = &signed_in.session;
+    let age = (session.idle_until - identity.db.clock().now()).num_seconds();
+    let to = signed_in
+        .return_to
+        .as_deref()
+        .and_then(|text| identity.return_to(text));
+    if let Some(device) = &client.device {
+        response.cookie(cookie(DEVICE, device.clone(), DEVICE_AGE));
+    }
+    response
+        .insert_header((LOCATION, to.as_ref().map_or("/sign-in/done", |url| url.as_str())))
+        .cookie(cookie(SESSION, session.refresh_token.to_cookie(), age))
+        .cookie(without(BROWSER))
+        .cookie(without(SECOND_FACTOR))
+        .finish()
 }
 
 /// A cookie's value.

@@ -16,5 +16,6 @@ mod origin;
 mod pages;
 pub mod server;
 mod session;
+mod settings;
 mod sign_in;
 pub(crate) mod types;

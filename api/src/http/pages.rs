@@ -31,6 +31,7 @@ async fn style() -> HttpResponse {
 pub(super) struct SignIn<'a> {
     pub(super) email: &'a str,
     pub(super) return_to: &'a str,
+    pub(super) again: bool,
     pub(super) problem: Option<&'a str>,
 }
 
@@ -51,6 +52,11 @@ pub(super) struct Confirm<'a> {
 #[derive(Template)]
 #[template(path = "signed_in.html")]
 pub(super) struct SignedIn;
+
+/// The first page of the settings.
+#[derive(Template)]
+#[template(path = "settings.html")]
+pub(super) struct Settings;
 
 /// Signed out.
 #[derive(Template)]

@@ -104,6 +104,7 @@ fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
     let (status, message) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "sign in first"),
         Error::Forbidden => (StatusCode::FORBIDDEN, "not from this origin"),
+        Error::StepUpRequired => (StatusCode::FORBIDDEN, "sign in again first"),
         Error::NotFound => (StatusCode::NOT_FOUND, "not found"),
         Error::Invalid(_) | Error::TooLarge => (StatusCode::BAD_REQUEST, "invalid input"),
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),

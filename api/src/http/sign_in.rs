@@ -5,13 +5,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::web::{Data, Form, Query};
 use actix_web::{HttpRequest, HttpResponse, web};
-use domain::identity::link::{self, BrowserSecret, SignedIn};
-use domain::identity::session as sessions;
+use domain::identity::browser::BrowserSecret;
+use domain::identity::link;
 use domain::{Code, Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::identity::{BROWSER, Identity, SESSION, cookie, value_of, without};
+use super::identity::{BROWSER, Identity, arrive, browser_of, cookie, signing_in, value_of};
 use super::pages::{self, Policy, failure, page, problem};
 use super::{client, origin};
 
@@ -60,13 +60,18 @@ fn shown(path: &'static str, page: fn() -> HttpResponse) -> actix_web::Resource 
 struct Wish {
     #[serde(default)]
     return_to: String,
+    /// Whether somebody who is signed in has to show again who they are.
+    #[serde(default)]
+    again: bool,
 }
 
 async fn show_form(identity: Data<Identity>, wish: Option<Query<Wish>>) -> HttpResponse {
+    let again = wish.as_ref().is_some_and(|wish| wish.again);
     let return_to = wish.and_then(|wish| identity.return_to(&wish.return_to));
     let form = pages::SignIn {
         email: "",
         return_to: return_to.as_ref().map_or("", |url| url.as_str()),
+        again,
         problem: None,
     };
     page(StatusCode::OK, &form, &Policy::PLAIN)
@@ -87,8 +92,7 @@ async fn ask(request: HttpRequest, identity: Data<Identity>, form: Form<Asked>) 
         .return_to(&form.return_to)
         .map(String::from)
         .unwrap_or_default();
-    let known = value_of(&request, BROWSER).and_then(|value| BrowserSecret::parse(&value));
-    let browser = match known.map_or_else(BrowserSecret::new, Ok) {
+    let browser = match browser_of(&request) {
         Ok(browser) => browser,
         Err(error) => return failure(&error),
     };
@@ -111,6 +115,7 @@ async fn ask(request: HttpRequest, identity: Data<Identity>, form: Form<Asked>) 
             let again = pages::SignIn {
                 email: &form.email,
                 return_to: &return_to,
+                again: false,
                 problem: errors.first().map(|error| error.message.as_ref()),
             };
             page(StatusCode::UNPROCESSABLE_ENTITY, &again, &Policy::PLAIN)
@@ -146,7 +151,10 @@ async fn redeem(request: HttpRequest, identity: Data<Identity>, link: Form<Link>
         return foreign();
     }
     let browser = value_of(&request, BROWSER).and_then(|value| BrowserSecret::parse(&value));
-    let client = client::info(&request, &identity.trusted_proxies);
+    let client = match signing_in(&request, &identity) {
+        Ok(client) => client,
+        Err(error) => return failure(&error),
+    };
     let redeemed = link::redeem_link(
         &identity.db,
         &identity.limits,
@@ -156,7 +164,7 @@ async fn redeem(request: HttpRequest, identity: Data<Identity>, link: Form<Link>
         &client,
     );
     match redeemed.await {
-        Ok(signed_in) => welcome(&request, &identity, &signed_in).await,
+        Ok(outcome) => arrive(&request, &identity, &outcome, &client).await,
         Err(Error::Invalid(errors)) if errors.iter().any(|error| error.code == Code::OtherBrowser) => {
             problem(
                 StatusCode::FORBIDDEN,
@@ -167,29 +175,6 @@ async fn redeem(request: HttpRequest, identity: Data<Identity>, link: Form<Link>
         Err(Error::Invalid(_)) => link_invalid(),
         Err(error) => failure(&error),
     }
-}
-
-/// A new session, whatever the browser held before: what it held is ended, so that nobody who planted
-/// it shares the session.
-async fn welcome(request: &HttpRequest, identity: &Identity, signed_in: &SignedIn) -> HttpResponse {
-    if let Some(before) = value_of(request, SESSION)
-        && let Err(error) = sessions::end_by_token(&identity.db, &before).await
-    {
-        tracing::warn!(%error, "the session before could not be ended");
-    }
-    let session = &signed_in.session;
-    let age = (session.idle_until - identity.db.clock().now()).num_seconds();
-    let to = signed_in
-        .return_to
-        .as_deref()
-        .and_then(|text| identity.return_to(text));
-    HttpResponse::SeeOther()
-        .insert_header((LOCATION, to.as_ref().map_or("/sign-in/done", |url| url.as_str())))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header(("Referrer-Policy", "no-referrer"))
-        .cookie(cookie(SESSION, session.refresh_token.to_cookie(), age))
-        .cookie(without(BROWSER))
-        .finish()
 }
 
 fn foreign() -> HttpResponse {

@@ -90,7 +90,7 @@ impl Server {
 /// Stands for `/graphql`: who asks.
 async fn me(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
     let user = async {
-        let viewer = viewer_from(&request, &identity.tokens).await?;
+        let viewer = viewer_from(&request, &identity.tokens, &[]).await?;
         account::me(&identity.db.read(&viewer).await?).await
     };
     match user.await {

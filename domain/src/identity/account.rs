@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::session::{self, ClientInfo, Method, UserRef};
+use super::session::{self, Authentication, ClientInfo, Method, UserRef};
 use super::token::Tokens;
 use crate::config::Environment;
 use crate::crypto::create_owner_keys;
@@ -256,10 +256,11 @@ pub async fn development_token(db: &Db, tokens: &Tokens, email: &str) -> Result<
     let client = ClientInfo {
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         user_agent: None,
+        device: None,
     };
     let tx = db.begin_auth().await?;
     let user = find_or_create(&tx, &address).await?;
-    let session = session::create(&tx, user, Method::Development, &client).await?;
+    let session = session::create(&tx, user, &Authentication::by(Method::Development), &client).await?;
     tx.commit().await?;
     tokens.issue_for(&session.subject, DEVELOPMENT_LIFETIME).await
 }

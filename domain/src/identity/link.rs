@@ -12,8 +12,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::account;
-use super::session::{self, ClientInfo, Method, NewSession};
-use crate::crypto::{Purpose, RootKeys, equal, random, sha256};
+use super::browser::{BrowserSecret, decode32};
+use super::session::{Authentication, ClientInfo, Method};
+use super::sign_in::{self, Outcome};
+use crate::crypto::{Purpose, RootKeys, equal, sha256};
 use crate::db::{Db, Tx};
 use crate::email_address::EmailAddress;
 use crate::error::{Code, Error, Result};
@@ -28,35 +30,6 @@ const MOST_ATTEMPTS: i16 = 10;
 const MOST_MAILS: i64 = 5;
 const MAIL_WINDOW: TimeDelta = TimeDelta::minutes(15);
 
-/// What a browser keeps in its cookie from asking for a link to opening it.
-pub struct BrowserSecret(Zeroizing<[u8; 32]>);
-
-impl BrowserSecret {
-    /// A new one.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] without randomness.
-    pub fn new() -> Result<Self> {
-        Ok(Self(Zeroizing::new(random()?)))
-    }
-
-    /// Reads the cookie's value.
-    #[must_use]
-    pub fn parse(cookie: &str) -> Option<Self> {
-        decode32(cookie).map(Self)
-    }
-
-    /// The cookie's value: base64url of 32 bytes.
-    #[must_use]
-    pub fn to_cookie(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.as_slice())
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        sha256(self.0.as_slice())
-    }
-}
-
 /// What the mail says.
 pub struct SignInMail {
     /// To whom.
@@ -65,14 +38,6 @@ pub struct SignInMail {
     pub url: String,
     /// Until when the link is good.
     pub expires_at: DateTime<Utc>,
-}
-
-/// A redeemed link.
-pub struct SignedIn {
-    /// The session it began.
-    pub session: NewSession,
-    /// Where the browser wanted to go; checked again before it goes there.
-    pub return_to: Option<String>,
 }
 
 /// Has a link mailed to `address`, if it may have one: over a limit nothing is sent, and the answer is
@@ -222,7 +187,7 @@ pub async fn redeem_link(
     token: &str,
     browser: Option<&BrowserSecret>,
     client: &ClientInfo,
-) -> Result<SignedIn> {
+) -> Result<Outcome> {
     limits
         .take(Bucket::LinkAttemptsPerClient, &client_key(client.address), 1)
         .await?;
@@ -237,7 +202,7 @@ pub async fn redeem_link(
         tracing::warn!(link = %id, "sign-in refused: a wrong token");
         return Err(link_invalid());
     }
-    if !browser.is_some_and(|browser| equal(&browser.hash(), &link.browser_hash)) {
+    let Some(browser) = browser.filter(|browser| equal(&browser.hash(), &link.browser_hash)) else {
         tx.commit().await?;
         tracing::warn!(link = %id, "sign-in refused: another browser");
         return Err(Error::invalid(
@@ -245,7 +210,7 @@ pub async fn redeem_link(
             Code::OtherBrowser,
             "Open the link in the browser in which you asked for it.",
         ));
-    }
+    };
     let spent = tx
         .query_one_row(
             "UPDATE sign_in_link SET spent_at = $2 WHERE id = $1 AND spent_at IS NULL RETURNING id",
@@ -257,17 +222,10 @@ pub async fn redeem_link(
     }
     let address = EmailAddress::parse(&link.address).ok_or_else(|| Error::internal("a stored address"))?;
     let user = account::find_or_create(&tx, &address).await?;
-    let session = session::create(&tx, user, Method::EmailLink, client).await?;
+    let how = Authentication::by(Method::EmailLink);
+    let outcome = sign_in::complete(&tx, user, how, client, browser, &link.return_to).await?;
     tx.commit().await?;
-    tracing::info!(
-        session = %session.subject.session,
-        user_id = %session.subject.user,
-        "signed in by a mailed link"
-    );
-    Ok(SignedIn {
-        session,
-        return_to: (!link.return_to.is_empty()).then_some(link.return_to),
-    })
+    Ok(outcome)
 }
 
 struct Link {
@@ -313,14 +271,6 @@ fn token_of(root: &RootKeys, root_key: &str, id: Uuid) -> Result<Zeroizing<[u8; 
         .ok_or_else(|| Error::internal(format!("ROOT_KEYS lacks the key {root_key}")))
 }
 
-fn decode32(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    if text.len() != 43 {
-        return None;
-    }
-    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
-    bytes.as_slice().try_into().ok().map(Zeroizing::new)
-}
-
 /// For tests: the newest link of an address, spent or not, as its mail would be about.
 ///
 /// # Errors
@@ -338,27 +288,4 @@ pub async fn newest_for(db: &Db, address: &str) -> Result<Option<Uuid>> {
         )
         .await?;
     Ok(row.map(|row| row.try_get("", "id")).transpose()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cookie_reads_back_and_garbage_does_not() -> Result<()> {
-        let browser = BrowserSecret::new()?;
-        let again = BrowserSecret::parse(&browser.to_cookie());
-        assert_eq!(again.map(|again| again.hash()), Some(browser.hash()));
-        for text in [
-            "",
-            "a",
-            &"=".repeat(43),
-            &"A".repeat(42),
-            &"A".repeat(44),
-            &"é".repeat(22),
-        ] {
-            assert!(BrowserSecret::parse(text).is_none(), "{text}");
-        }
-        Ok(())
-    }
 }

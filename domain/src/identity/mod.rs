@@ -1,9 +1,14 @@
 //! Who signs in, and how: mailed links, sessions, access tokens and the keys that sign them.
 
 pub mod account;
+pub mod audit;
+pub mod browser;
+pub mod ceremony;
+mod client;
 pub mod keys;
 pub mod link;
 pub mod refresh_token;
 pub mod return_to;
 pub mod session;
+pub mod sign_in;
 pub mod token;

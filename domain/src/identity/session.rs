@@ -29,6 +29,16 @@ pub struct ClientInfo {
     pub address: IpAddr,
     /// What the browser calls itself; cut at 500 characters.
     pub user_agent: Option<String>,
+    /// What the browser keeps for ever, so that it is known again.
+    pub device: Option<String>,
+}
+
+impl ClientInfo {
+    /// What the browser calls itself, as it is kept.
+    pub(crate) fn browser(&self) -> Option<String> {
+        let text = self.user_agent.as_ref()?;
+        Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
+    }
 }
 
 /// How a session began.
@@ -36,16 +46,79 @@ pub struct ClientInfo {
 pub enum Method {
     /// By a mailed link.
     EmailLink,
+    /// At a provider of single sign-on.
+    Sso,
+    /// By a passkey, which is two factors.
+    Passkey,
     /// By a command on a developer's machine.
     Development,
 }
 
 impl Method {
-    fn as_str(self) -> &'static str {
+    /// As it is stored and shown; stable.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::EmailLink => "email_link",
+            Self::Sso => "sso",
+            Self::Passkey => "passkey",
             Self::Development => "development",
         }
+    }
+}
+
+/// What was presented after the first factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondFactor {
+    /// A passkey.
+    Passkey,
+    /// A recovery code.
+    RecoveryCode,
+}
+
+impl SecondFactor {
+    /// As it is stored and shown; stable.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passkey => "passkey",
+            Self::RecoveryCode => "recovery_code",
+        }
+    }
+}
+
+/// By what a person showed who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// The way.
+    pub method: Method,
+    /// At which provider of single sign-on.
+    pub provider: Option<String>,
+    /// What came after it.
+    pub second_factor: Option<SecondFactor>,
+}
+
+impl Authentication {
+    /// By that way alone.
+    #[must_use]
+    pub fn by(method: Method) -> Self {
+        Self {
+            method,
+            provider: None,
+            second_factor: None,
+        }
+    }
+
+    /// Whether it is more than one factor, or a developer's own.
+    pub(super) fn is_strong(&self) -> bool {
+        self.second_factor.is_some() || matches!(self.method, Method::Passkey | Method::Development)
+    }
+
+    /// What the audit trail calls it.
+    pub(super) fn name(&self) -> String {
+        self.provider
+            .clone()
+            .unwrap_or_else(|| self.method.as_str().to_owned())
     }
 }
 
@@ -82,32 +155,36 @@ pub struct NewSession {
     pub idle_until: DateTime<Utc>,
 }
 
-/// Begins a session, in the transaction of what proved who it is.
-pub(crate) async fn create(tx: &Tx, of: UserRef, method: Method, client: &ClientInfo) -> Result<NewSession> {
+/// Begins a session, in the transaction of what proved who it is. [`super::sign_in::complete`] calls it, which
+/// asks for a second factor first.
+pub(super) async fn create(
+    tx: &Tx,
+    of: UserRef,
+    how: &Authentication,
+    client: &ClientInfo,
+) -> Result<NewSession> {
     let (id, now) = (tx.new_id(), tx.now());
     let root = tx.keyring().root();
     let secret = Zeroizing::new(random::<32>()?);
     let refresh_token = RefreshToken::new(root, root.newest(), id, 0, &secret)
         .ok_or_else(|| Error::internal("no root key"))?;
-    let user_agent: Option<String> = client
-        .user_agent
-        .as_ref()
-        .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect());
     tx.run(
         "INSERT INTO session (owner_id, id, user_id, method, created_at, authenticated_at, last_used_at, \
-             idle_until, expires_at, current_hash, rotated_at, user_agent, address) \
-         VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9, $10)",
+             idle_until, expires_at, current_hash, rotated_at, user_agent, address, provider, second_factor) \
+         VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8, $5, $9, $10, $11, $12)",
         [
             of.owner.into(),
             id.into(),
             of.user.into(),
-            method.as_str().into(),
+            how.method.as_str().into(),
             now.into(),
             (now + IDLE).into(),
             (now + ABSOLUTE).into(),
             refresh_token.hash().to_vec().into(),
-            user_agent.into(),
+            client.browser().into(),
             client.address.to_string().into(),
+            how.provider.clone().into(),
+            how.second_factor.map(SecondFactor::as_str).into(),
         ],
     )
     .await?;
@@ -228,6 +305,27 @@ fn again(root: &RootKeys, token: &RefreshToken, family: &Family) -> Result<NewSe
             idle_until: family.idle_until,
         })
         .ok_or(Error::Unauthenticated)
+}
+
+/// Whose session the cookie is of, for our own pages: the token stays as it is.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for a token that is not current (nor just before it), or whose session has
+/// ended.
+pub async fn look(db: &Db, cookie: &str) -> Result<Subject> {
+    let root = db.keyring().root();
+    let token = RefreshToken::parse(root, cookie).ok_or(Error::Unauthenticated)?;
+    let tx = db.begin_auth().await?;
+    let family = hold(&tx, token.session()).await?.ok_or(Error::Unauthenticated)?;
+    let hash = token.hash();
+    let previous = family.previous_hash.as_deref();
+    let just_before =
+        previous.is_some_and(|previous| equal(&hash, previous)) && tx.now() <= family.rotated_at + GRACE;
+    if just_before || equal(&hash, &family.current_hash) {
+        Ok(family.subject)
+    } else {
+        Err(Error::Unauthenticated)
+    }
 }
 
 /// Ends the session of a refresh token of ours, current or not. Signing out twice is no error.

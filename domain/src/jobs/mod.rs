@@ -41,6 +41,8 @@ macro_rules! jobs {
 jobs! {
     /// Sends the mail with a sign-in link.
     SendSignInLink { link_id: Uuid } = "send-sign-in-link", 8;
+    /// Sends the mail that tells a user of a change to their account.
+    SendAccountNotice { event_id: Uuid } = "send-account-notice", 8;
     /// Reads an uploaded file into contacts.
     RunImport { import_id: Uuid } = "run-import", 20;
     /// Removes what nothing needs any more: files never finished, spent links, ended sessions and jobs.

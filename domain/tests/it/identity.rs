@@ -7,8 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use domain::clock::Clock;
 use domain::identity::account;
-use domain::identity::link::{self, BrowserSecret, SignInMail, SignedIn};
+use domain::identity::browser::BrowserSecret;
+use domain::identity::link::{self, SignInMail};
 use domain::identity::session::ClientInfo;
+use domain::identity::sign_in::{Outcome, SignedIn};
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
 use domain::testing::{Login, TestDatabase};
@@ -30,6 +32,7 @@ pub fn client() -> ClientInfo {
     ClientInfo {
         address: CLIENT,
         user_agent: Some("A browser".repeat(100)),
+        device: None,
     }
 }
 
@@ -69,7 +72,10 @@ impl Setting {
     }
 
     pub async fn redeem(&self, id: Uuid, token: &str, browser: Option<&BrowserSecret>) -> Result<SignedIn> {
-        link::redeem_link(&self.db, &self.limits, id, token, browser, &client()).await
+        match link::redeem_link(&self.db, &self.limits, id, token, browser, &client()).await? {
+            Outcome::SignedIn(signed_in) => Ok(signed_in),
+            Outcome::SecondFactor(_) => panic!("a second factor is wanted"),
+        }
     }
 
     pub async fn sign_in(&self, address: &str) -> SignedIn {
@@ -81,7 +87,7 @@ impl Setting {
 
     pub async fn viewer(&self, signed_in: &SignedIn) -> Viewer {
         let token = self.tokens.issue(&signed_in.session.subject).await.unwrap();
-        Viewer::from_access_token(&self.tokens.verify(&token).await.unwrap())
+        Viewer::from_access_token(&self.tokens.verify(&token).await.unwrap(), None)
     }
 
     pub async fn admin(&self) -> sqlx::PgConnection {

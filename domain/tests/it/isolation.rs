@@ -137,7 +137,7 @@ async fn every_table_has_its_class_and_the_catalog_agrees() {
             "triggers of the journal on {name}"
         );
         let key: Vec<String> = row.get("key");
-        let alone = ["environment", "owner", "sign_in_link", "signing_key"].contains(name);
+        let alone = ["ceremony", "environment", "owner", "sign_in_link", "signing_key"].contains(name);
         assert_eq!(
             row.get::<bool, _>("rls"),
             *name != "environment",

@@ -8,12 +8,12 @@ WITH ours AS (
             CASE WHEN rolcreaterole THEN ' CREATEROLE' END, CASE WHEN rolcreatedb THEN ' CREATEDB' END,
             CASE WHEN rolreplication THEN ' REPLICATION' END, CASE WHEN rolcanlogin THEN ' LOGIN' END,
             CASE WHEN rolinherit THEN ' INHERIT' ELSE ' NOINHERIT' END) AS line
-    FROM pg_roles WHERE rolname = ANY (ARRAY['crm_owner', 'crm_viewer', 'crm_auth', 'crm_system', 'crm_api', 'crm_worker',
+    FROM pg_roles WHERE rolname = ANY (ARRAY['crm_owner', 'crm_viewer', 'crm_auth', 'crm_account', 'crm_system', 'crm_api', 'crm_worker',
         'crm_auth_switch', 'crm_system_switch'])
     UNION
     SELECT 'member ' || m.rolname || ' of ' || g.rolname
     FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
-    WHERE g.rolname LIKE 'crm\_%' AND m.rolname = ANY (ARRAY['crm_viewer', 'crm_auth', 'crm_system', 'crm_api', 'crm_worker',
+    WHERE g.rolname LIKE 'crm\_%' AND m.rolname = ANY (ARRAY['crm_viewer', 'crm_auth', 'crm_account', 'crm_system', 'crm_api', 'crm_worker',
         'crm_auth_switch', 'crm_system_switch'])
     UNION
     SELECT 'table ' || o.nspname || '.' || c.relname || CASE WHEN c.relrowsecurity THEN ' RLS' ELSE ' NO RLS' END

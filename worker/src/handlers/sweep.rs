@@ -20,6 +20,7 @@ impl Handle for Sweep {
         let removed = queue::remove_ended(&ctx.db.queue_pool(), now - DONE, now - DEAD, now - SILENT).await?;
         tracing::info!(
             links = swept.links,
+            ceremonies = swept.ceremonies,
             sessions = swept.sessions,
             uploads = swept.uploads,
             jobs = removed.jobs,

@@ -1,13 +1,16 @@
 //! The way out for mail: over SMTP, or in development without one into files.
 
+pub mod account_notice;
 pub mod sign_in_link;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::{Config, Environment, Error, Result};
-use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Mailboxes, MultiPart, MultiPartKind, SinglePart};
 use lettre::transport::smtp::{self, PoolConfig};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -126,6 +129,43 @@ async fn write(directory: &Path, message: &Message) -> std::io::Result<()> {
     tokio::fs::rename(&part, &path).await?;
     tracing::info!(path = %path.display(), "mail written");
     Ok(())
+}
+
+/// A mail about a row, in two forms; the same at each attempt, to the byte.
+fn compose(
+    config: &Config,
+    row: Uuid,
+    to: Mailboxes,
+    subject: &str,
+    date: DateTime<Utc>,
+    text: String,
+    html: String,
+) -> Result<Message, Failure> {
+    let from = sender(config)?;
+    let part = |kind, body| SinglePart::builder().header(kind).body(body);
+    // Not random, so that a second copy is the same.
+    let alternatives = MultiPart::builder()
+        .kind(MultiPartKind::Alternative)
+        .boundary(row.simple().to_string())
+        .singlepart(part(ContentType::TEXT_PLAIN, text))
+        .singlepart(part(ContentType::TEXT_HTML, html));
+    let id = message_id(row, &from);
+    let mut message = Message::builder().from(from);
+    for mailbox in to {
+        message = message.to(mailbox);
+    }
+    let mut message = message
+        .subject(subject)
+        .message_id(Some(id))
+        .date(date.into())
+        .multipart(alternatives)
+        .map_err(Failure::permanent)?;
+    // No holiday notes in answer (RFC 3834).
+    message.headers_mut().insert_raw(HeaderValue::new(
+        HeaderName::new_from_ascii_str("Auto-Submitted"),
+        "auto-generated".to_owned(),
+    ));
+    Ok(message)
 }
 
 /// Whom mail is from.
