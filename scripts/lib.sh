@@ -184,6 +184,29 @@ start_maildev() {
   mailbox_url=http://127.0.0.1:$web
 }
 
+# --- single sign-on ---
+
+# start_identity_provider DIRECTORY PORT REDIRECT_URIS: an OpenID provider, from npm, on the next free
+# port; sets identity_provider_url. Fails where npm can't bring it.
+start_identity_provider() {
+  local program=$root/tests/identity-provider number tries=0
+  has_node || return 1
+  if ! [ -d "$program/node_modules/oidc-provider" ]; then
+    say "installing an identity provider"
+    run npm ci --prefix "$program" --no-audit --no-fund --loglevel=error --fetch-retries=0 \
+      --fetch-timeout=20000 >&2 || return 1
+  fi
+  number=$(port "$1/identity-provider.port" "$2")
+  PORT=$number REDIRECT_URIS=$3 start idp node "$program/server.mjs"
+  until port_taken "$number"; do
+    tries=$((tries + 1))
+    [ $tries -lt 150 ] || return 1
+    sleep 0.1
+  done
+  # shellcheck disable=SC2034 # for the caller
+  identity_provider_url=http://127.0.0.1:$number
+}
+
 # --- the product ---
 
 # The binaries of a development build, or those that CRM_BIN_DIR names, which are then not built.
