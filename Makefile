@@ -1,7 +1,7 @@
 # The commands of this repository; `make help` lists them. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: up compose-up down stop services test security check fmt fmt-check clippy deny schema schema-check shellcheck conformance clean help
+.PHONY: up compose-up down stop services test e2e security check fmt fmt-check clippy deny schema schema-check shellcheck conformance clean help
 
 # A fast linker where the compiler can use one, unless the user's own cargo configuration chose.
 # Set here, and the same for every command, so that they all share one set of build artifacts.
@@ -29,11 +29,15 @@ services: ## Start only PostgreSQL and Redis for development, and print their UR
 down: ## Stop PostgreSQL and Redis; their data stay
 	@scripts/services stop .data
 	@scripts/services stop .data/test
+	@scripts/services stop .data/e2e
 
 stop: down ## The same as down
 
 test: ## Run all tests and the GraphQL-over-HTTP audits on services of their own
 	@scripts/test
+
+e2e: ## Run the browser tests of the hosted pages (needs node, npm and Chromium; docs/testing.md)
+	@scripts/e2e
 
 conformance: ## Run the GraphQL-over-HTTP audits against the api of `make up` (or CRM_URL, CRM_TOKEN)
 	@scripts/conformance
@@ -66,9 +70,10 @@ shellcheck: ## Lint the scripts
 
 # Not `cargo clean`: a user's cargo configuration may share one build directory among projects.
 clean: ## Stop and delete the development and test data, and this checkout's build
+	@scripts/services remove .data/e2e
 	@scripts/services remove .data/test
 	@scripts/services remove .data
 	@rm -rf .data target
 
 help: ## List these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "  %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "  %-13s %s\n", $$1, $$2 }'

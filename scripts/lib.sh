@@ -155,7 +155,23 @@ closing_lines() {
   sed $'s/\033\\[[0-9;]*m//g' "$1" | awk '/^ *Summary \[/ { closing = 1 } closing || /^test result:/'
 }
 
+# browser_closing_lines FILE: the same of Playwright's: what failed and how many passed, then where the pictures are.
+browser_closing_lines() {
+  sed $'s/\033\\[[0-9;]*[A-Za-z]//g' "$1" |
+    awk '/^ *[0-9]+ (passed|failed|flaky|skipped|did not run|interrupted)/ { closing = 1 } closing'
+}
+
 has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
+
+# The browser that the browser tests drive; CHROMIUM names another.
+find_chromium() {
+  local name
+  for name in ${CHROMIUM:+"$CHROMIUM"} chromium google-chrome google-chrome-stable chromium-browser \
+    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' /Applications/Chromium.app/Contents/MacOS/Chromium; do
+    ! command -v "$name" 2>/dev/null || return 0
+  done
+  return 1
+}
 
 # --- mail ---
 
