@@ -18,15 +18,18 @@ const VIEWS = [
   ['phone-dark', PHONE, 'dark'],
 ];
 
-/** Keeps pictures of the page under `name`, and fails on what axe finds or what is wider than a narrow screen. */
-export async function look(page, name) {
+/**
+ * Keeps pictures of the page under `name`, and fails on what axe finds or what is wider than a narrow screen.
+ * `tags` are those of axe's rules to hold it to; all, if none are named.
+ */
+export async function look(page, name, { tags } = {}) {
   const before = page.viewportSize();
   const found = [];
   for (const [view, size, colorScheme] of VIEWS) {
     await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: join(process.env.E2E_OUTPUT, 'screenshots', `${name}-${view}.png`), fullPage: true });
-    found.push(...(await violations(page)).map((violation) => `${view}: ${violation}`));
+    found.push(...(await violations(page, tags)).map((violation) => `${view}: ${violation}`));
   }
   await page.setViewportSize(NARROW);
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -36,9 +39,10 @@ export async function look(page, name) {
   expect(found, `the page "${name}"`).toEqual([]);
 }
 
-async function violations(page) {
+async function violations(page, tags) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe);
-  const results = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+  const options = { resultTypes: ['violations'], ...(tags && { runOnly: tags }) };
+  const results = await page.evaluate((given) => window.axe.run(given), options);
   return results.violations
     .filter(({ impact }) => impact !== 'minor')
     .map(({ id, impact, help, nodes }) => `${impact} ${id}: ${help} (${nodes.map(({ target }) => target.join(' ')).join(', ')})`);

@@ -23,6 +23,13 @@ export async function nextMail(address, matches = () => true) {
 /** The next mail with that subject. */
 export const mailAbout = (address, subject) => nextMail(address, (mail) => subject.test(mail.subject));
 
+/** Shows a mail's HTML in the page, as a mail program would. */
+export async function show(page, mail) {
+  const address = 'http://mail.example.test/';
+  await page.route(address, (route) => route.fulfill({ contentType: 'text/html; charset=utf-8', body: mail.html }));
+  await page.goto(address);
+}
+
 /** The address that the next sign-in mail leads to. */
 export async function nextLink(address) {
   const link = /https?:\/\/\S+\/sign-in\/link\?\S+/;
