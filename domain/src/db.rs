@@ -102,7 +102,7 @@ impl Db {
     /// A transaction that only reads, on one snapshot.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the session has ended, [`Error::Unavailable`] without a database.
+    /// [`Error::Unauthenticated`] when the session, or the key, has ended, [`Error::Unavailable`] without a database.
     pub async fn read(&self, viewer: &Viewer) -> Result<Tx> {
         let session = session_check(viewer, self.clock.now());
         let sql = format!(
@@ -215,7 +215,7 @@ impl Db {
         let now = self.clock.now();
         let batch = match viewer.via() {
             Via::Job(batch) => batch,
-            Via::Session(_) => new_id(now),
+            Via::Session(_) | Via::ApiKey(_) => new_id(now),
         };
         (now, batch)
     }
@@ -246,6 +246,7 @@ impl Db {
 fn session_check(viewer: &Viewer, now: DateTime<Utc>) -> String {
     match viewer.via() {
         Via::Session(id) => format!("SELECT assert_session('{id}', '{}');", now.to_rfc3339()),
+        Via::ApiKey(id) => format!("SELECT assert_api_key('{id}', '{}');", now.to_rfc3339()),
         Via::Job(_) => String::new(),
     }
 }

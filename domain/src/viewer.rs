@@ -1,10 +1,12 @@
 //! Who asks. Every way to data takes a viewer, and a viewer is made from nothing that a request says
-//! of itself: only from a verified access token or from the metadata that the database wrote to a job.
+//! of itself: only from a verified access token or API key, or from the metadata that the database wrote to
+//! a job.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::identity::scope::{Scope, Scopes};
 use crate::identity::session::{ClientInfo, Subject};
 use crate::identity::token::AccessToken;
 
@@ -14,6 +16,7 @@ pub struct Viewer {
     owner: Uuid,
     user: Uuid,
     via: Via,
+    scopes: Scopes,
     client: Option<Arc<ClientInfo>>,
 }
 
@@ -22,6 +25,8 @@ pub struct Viewer {
 pub enum Via {
     /// A person's session, checked again whenever a transaction opens.
     Session(Uuid),
+    /// An integration's key, checked again whenever a transaction opens.
+    ApiKey(Uuid),
     /// A job that the user's own action enqueued; its changes belong to that action's batch.
     Job(Uuid),
 }
@@ -34,6 +39,7 @@ impl Viewer {
             owner: token.owner,
             user: token.user,
             via: Via::Session(token.session),
+            scopes: Scopes::all(),
             client: client.map(Arc::new),
         }
     }
@@ -45,6 +51,7 @@ impl Viewer {
             owner: subject.owner,
             user: subject.user,
             via: Via::Session(subject.session),
+            scopes: Scopes::all(),
             client: Some(Arc::new(client)),
         }
     }
@@ -56,6 +63,7 @@ impl Viewer {
             owner,
             user,
             via: Via::Job(batch),
+            scopes: Scopes::all(),
             client: None,
         }
     }
@@ -78,6 +86,12 @@ impl Viewer {
         self.via
     }
 
+    /// Whether they may do that: a key what it was made for, everyone else everything of their own.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
     /// From where they ask; nobody knows it of a job.
     #[must_use]
     pub fn client(&self) -> Option<&ClientInfo> {
@@ -88,6 +102,7 @@ impl Viewer {
     pub(crate) fn actor(&self) -> String {
         match self.via {
             Via::Session(session) => format!("session:{session}"),
+            Via::ApiKey(key) => format!("api_key:{key}"),
             Via::Job(_) => "worker".to_owned(),
         }
     }

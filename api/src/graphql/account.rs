@@ -3,10 +3,12 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::identity::account::{self, ProfileChange};
+use domain::identity::scope::Scope;
 
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
 use super::scalars::{EmailAddress, TimeZone};
+use super::scope::Needs;
 use crate::http::graphql::Budget;
 use crate::http::limits::Cost;
 
@@ -15,17 +17,20 @@ use crate::http::limits::Cost;
 pub(crate) struct User(pub(crate) account::User);
 
 /// The person who signed in.
-#[Object]
+#[Object(guard = "Needs(Scope::ProfileRead)")]
 impl User {
     /// The global id.
+    /// Scope: `profile:read`.
     pub(crate) async fn id(&self) -> ID {
         Kind::User.id(self.0.id)
     }
     /// Their name, if they gave one.
+    /// Scope: `profile:read`.
     async fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
     /// The address that they first signed in with.
+    /// Scope: `profile:read`.
     async fn email(&self) -> Option<EmailAddress> {
         self.0
             .emails
@@ -33,14 +38,17 @@ impl User {
             .map(|email| EmailAddress(email.address.clone()))
     }
     /// Their time zone.
+    /// Scope: `profile:read`.
     async fn time_zone(&self) -> TimeZone {
         TimeZone(self.0.time_zone.clone())
     }
     /// The country (ISO 3166, two letters) that phone numbers without one are read in; null: such numbers are kept as typed.
+    /// Scope: `profile:read`.
     async fn phone_region(&self) -> Option<&str> {
         self.0.phone_region.as_deref()
     }
     /// When they first signed in.
+    /// Scope: `profile:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
@@ -51,12 +59,16 @@ impl User {
 pub(crate) struct RateLimit {
     /// The cost of this operation: 1, a tenth of the entries it can return at most, a twentieth of its fields, 10 for each
     /// total that is counted and each list that is filtered, and 5 for each mutation.
+    /// Scope: any.
     cost: u32,
     /// What the bucket holds when full.
+    /// Scope: any.
     limit: u32,
     /// What it holds now.
+    /// Scope: any.
     remaining: u32,
     /// When it is full again if nothing more is asked.
+    /// Scope: any.
     reset_at: DateTime<Utc>,
 }
 
@@ -66,6 +78,8 @@ pub(crate) struct AccountQuery;
 #[Object]
 impl AccountQuery {
     /// The person who signed in.
+    /// Scope: `profile:read`.
+    #[graphql(guard = "Needs(Scope::ProfileRead)")]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<User> {
         let reader = reader(ctx)?;
         let tx = reader.tx().await.map_err(top_level)?;
@@ -73,6 +87,7 @@ impl AccountQuery {
     }
 
     /// What is left to ask for.
+    /// Scope: any.
     async fn rate_limit(&self, ctx: &Context<'_>) -> Result<RateLimit> {
         let budget = ctx.data::<Budget>()?;
         Ok(RateLimit {
@@ -85,6 +100,7 @@ impl AccountQuery {
 }
 
 payload! {
+    Needs(Scope::ProfileWrite), "Scope: `profile:write`.",
     /// What `updateProfile` did.
     UpdateProfilePayload,
     /// The person as they are now.
@@ -113,9 +129,10 @@ fn change(text: MaybeUndefined<String>) -> Option<Option<String>> {
 #[derive(Default)]
 pub(crate) struct AccountMutation;
 
-#[Object]
+#[Object(guard = "Needs(Scope::ProfileWrite)")]
 impl AccountMutation {
     /// Changes what the person who signed in says of themselves.
+    /// Scope: `profile:write`.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,

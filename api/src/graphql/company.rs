@@ -5,33 +5,39 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
 use domain::company as companies;
+use domain::identity::scope::Scope;
 use domain::page::PageRequest;
 
 use super::connection::connection;
 use super::error::{reader, top_level};
 use super::node::Kind;
 use super::reader::Reader;
+use super::scope::Needs;
 
 /// A company that contacts have or had a place at.
 #[derive(Clone)]
 pub(crate) struct Company(pub(crate) companies::Company);
 
 /// A company that contacts have or had a place at.
-#[Object]
+#[Object(guard = "Needs(Scope::CompaniesRead)")]
 impl Company {
     /// The global id.
+    /// Scope: `companies:read`.
     pub(crate) async fn id(&self) -> ID {
         Kind::Company.id(self.0.id)
     }
     /// Its name.
+    /// Scope: `companies:read`.
     async fn name(&self) -> &str {
         &self.0.name
     }
     /// When the company was added.
+    /// Scope: `companies:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
     /// When the company was last changed.
+    /// Scope: `companies:read`.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.0.updated_at
     }
@@ -47,6 +53,7 @@ impl CompanyCount {
 }
 
 connection! {
+    Needs(Scope::CompaniesRead), "Scope: `companies:read`.",
     /// A page of companies.
     CompanyConnection, CompanyEdge, Company, CompanyCount
 }
@@ -54,9 +61,10 @@ connection! {
 #[derive(Default)]
 pub(crate) struct CompanyQuery;
 
-#[Object]
+#[Object(guard = "Needs(Scope::CompaniesRead)")]
 impl CompanyQuery {
     /// A company by its id; null if there is no such company.
+    /// Scope: `companies:read`.
     async fn company(
         &self,
         ctx: &Context<'_>,
@@ -71,6 +79,7 @@ impl CompanyQuery {
     }
 
     /// The user's companies, by name.
+    /// Scope: `companies:read`.
     async fn companies(
         &self,
         ctx: &Context<'_>,

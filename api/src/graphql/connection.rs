@@ -6,18 +6,23 @@ use async_graphql::SimpleObject;
 #[derive(SimpleObject, Clone)]
 pub(crate) struct PageInfo {
     /// The cursor of the first edge; null on an empty page.
+    /// Scope: any.
     pub(crate) start_cursor: Option<String>,
     /// The cursor of the last edge; null on an empty page.
+    /// Scope: any.
     pub(crate) end_cursor: Option<String>,
     /// Whether there are edges before these. When paging forward: whether `after` was given.
+    /// Scope: any.
     pub(crate) has_previous_page: bool,
     /// Whether there are edges after these. When paging backward: whether `before` was given.
+    /// Scope: any.
     pub(crate) has_next_page: bool,
 }
 
-/// The three types of a list: connection, edge and, by the closure given to `new`, the total.
+/// The three types of a list: connection, edge and, by the closure given to `new`, the total. What guards them
+/// (see [`super::scope`]) and how they say so comes first.
 macro_rules! connection {
-    ($(#[$about:meta])* $connection:ident, $edge:ident, $node:ty, $count:ty) => {
+    ($guard:expr, $says:literal, $(#[$about:meta])* $connection:ident, $edge:ident, $node:ty, $count:ty) => {
         $(#[$about])*
         pub(crate) struct $connection {
             edges: Vec<$edge>,
@@ -27,10 +32,13 @@ macro_rules! connection {
 
         /// One entry of a list, with its place.
         #[derive(async_graphql::SimpleObject, Clone)]
+        #[graphql(guard = $guard)]
         pub(crate) struct $edge {
             /// The place of this entry, for `after` and `before`.
+            #[doc = concat!($says)]
             cursor: String,
             /// The entry.
+            #[doc = concat!($says)]
             node: $node,
         }
 
@@ -54,21 +62,25 @@ macro_rules! connection {
         }
 
         $(#[$about])*
-        #[async_graphql::Object]
+        #[async_graphql::Object(guard = $guard)]
         impl $connection {
             /// The entries of this page with their places.
+            #[doc = concat!($says)]
             async fn edges(&self) -> &[$edge] {
                 &self.edges
             }
             /// The entries of this page.
+            #[doc = concat!($says)]
             async fn nodes(&self) -> Vec<$node> {
                 self.edges.iter().map(|edge| edge.node.clone()).collect()
             }
             /// Where this page stands in the list.
+            #[doc = concat!($says)]
             async fn page_info(&self) -> &$crate::graphql::connection::PageInfo {
                 &self.page_info
             }
             /// How many entries the whole list has. Counted only when asked for.
+            #[doc = concat!($says)]
             async fn total_count(&self) -> async_graphql::Result<i32> {
                 let count = self.count.count().await.map_err($crate::graphql::error::top_level)?;
                 Ok(i32::try_from(count).unwrap_or(i32::MAX))

@@ -57,10 +57,13 @@ user_error_codes!(
 #[derive(SimpleObject, Clone)]
 pub(crate) struct UserError {
     /// What is wrong, for programs.
+    /// Scope: any.
     code: UserErrorCode,
     /// Where in the input, outermost first, e.g. `["emails", "0", "address"]`; empty for the whole.
+    /// Scope: any.
     field: Vec<String>,
     /// What is wrong, for people. May be improved at any time.
+    /// Scope: any.
     message: String,
 }
 
@@ -171,15 +174,19 @@ async fn settle<T>(
     }
 }
 
-/// A mutation's payload: one nullable result, and what is wrong with the input.
+/// A mutation's payload: one nullable result, and what is wrong with the input. The mutation's guard (see
+/// [`super::scope`]) and how it says so come first.
 macro_rules! payload {
-    ($(#[$about:meta])* $name:ident, $(#[$field_about:meta])* $field:ident: $type:ty) => {
+    ($guard:expr, $says:literal, $(#[$about:meta])* $name:ident, $(#[$field_about:meta])* $field:ident: $type:ty) => {
         $(#[$about])*
         #[derive(async_graphql::SimpleObject)]
+        #[graphql(guard = $guard)]
         pub(crate) struct $name {
             $(#[$field_about])*
+            #[doc = concat!($says)]
             $field: Option<$type>,
             /// What is wrong with the input; empty when it was done.
+            #[doc = concat!($says)]
             user_errors: Vec<$crate::graphql::error::UserError>,
         }
 

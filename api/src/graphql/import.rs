@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
+use domain::identity::scope::Scope;
 use domain::import as imports;
 use domain::page::PageRequest;
 use tokio::sync::OnceCell;
@@ -14,6 +15,7 @@ use super::contact::types::{Contact, ContactPage};
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
 use super::reader::Reader;
+use super::scope::Needs;
 use crate::http::multipart::Upload;
 
 /// How far an import is.
@@ -46,16 +48,22 @@ pub(crate) enum ImportRowOutcome {
 
 /// How many rows had which outcome. The four add up to the total.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ImportsRead)")]
 pub(crate) struct ImportCounts {
     /// Rows that have their outcome.
+    /// Scope: `imports:read`.
     total: u32,
     /// Rows that became a contact.
+    /// Scope: `imports:read`.
     created: u32,
     /// Rows that added something to a contact.
+    /// Scope: `imports:read`.
     updated: u32,
     /// Rows that held nothing new.
+    /// Scope: `imports:read`.
     skipped: u32,
     /// Rows that could not be used.
+    /// Scope: `imports:read`.
     rejected: u32,
 }
 
@@ -73,25 +81,30 @@ impl Import {
 }
 
 /// A contact file on its way in.
-#[Object]
+#[Object(guard = "Needs(Scope::ImportsRead)")]
 impl Import {
     /// The global id.
+    /// Scope: `imports:read`.
     pub(crate) async fn id(&self) -> ID {
         Kind::Import.id(self.import.id)
     }
     /// The file's name, as its sender called it.
+    /// Scope: `imports:read`.
     async fn filename(&self) -> Option<&str> {
         self.import.filename.as_deref()
     }
     /// How far it is.
+    /// Scope: `imports:read`.
     async fn state(&self) -> ImportState {
         self.import.state.into()
     }
     /// Why it failed: EMPTY_FILE, NOT_TEXT, NO_HEADER, NOT_GOOGLE, NO_ROWS and others; null unless it failed.
+    /// Scope: `imports:read`.
     async fn error_code(&self) -> Option<&str> {
         self.import.error_code.as_deref()
     }
     /// How much of the file is done, 0 to 1.
+    /// Scope: `imports:read`.
     async fn progress(&self) -> f64 {
         if self.import.state == imports::ImportState::Completed || self.import.bytes_total == 0 {
             return f64::from(u8::from(self.import.state == imports::ImportState::Completed));
@@ -101,6 +114,7 @@ impl Import {
         share.min(1.0)
     }
     /// How many rows had which outcome so far.
+    /// Scope: `imports:read`.
     async fn counts(&self) -> ImportCounts {
         ImportCounts {
             total: self.import.rows_total,
@@ -111,18 +125,22 @@ impl Import {
         }
     }
     /// When it was asked for.
+    /// Scope: `imports:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.import.created_at
     }
     /// When a worker first began it.
+    /// Scope: `imports:read`.
     async fn started_at(&self) -> Option<DateTime<Utc>> {
         self.import.started_at
     }
     /// When it ended.
+    /// Scope: `imports:read`.
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.import.finished_at
     }
     /// Its rows, in the order of the file.
+    /// Scope: `imports:read`.
     async fn rows(
         &self,
         #[graphql(desc = "Only those of this outcome.")] outcome: Option<ImportRowOutcome>,
@@ -183,33 +201,41 @@ pub(crate) struct ImportRow {
 }
 
 /// What became of one row of a file.
-#[Object]
+#[Object(guard = "Needs(Scope::ImportsRead)")]
 impl ImportRow {
     /// Its number: 1 is the first below the header; blank lines do not count.
+    /// Scope: `imports:read`.
     async fn row(&self) -> u32 {
         self.row.row
     }
     /// The line of the file where it begins, from 1.
+    /// Scope: `imports:read`.
     async fn line(&self) -> u64 {
         self.row.line
     }
     /// What became of it.
+    /// Scope: `imports:read`.
     async fn outcome(&self) -> ImportRowOutcome {
         self.row.outcome.into()
     }
     /// Why, for programs, such as ALREADY_IMPORTED or CELL_TOO_LONG; null where there is nothing to say.
+    /// Scope: `imports:read`.
     async fn code(&self) -> Option<&str> {
         self.row.code.as_deref()
     }
     /// Why, for people; null where there is nothing to say.
+    /// Scope: `imports:read`.
     async fn message(&self) -> Option<&str> {
         self.row.message.as_deref()
     }
     /// The column that is to blame, as the file calls it.
+    /// Scope: `imports:read`.
     async fn column(&self) -> Option<&str> {
         self.row.column.as_deref()
     }
     /// The contact that it became or belongs to; null if there is none, or it was deleted since.
+    /// Scope: `contacts:read`.
+    #[graphql(guard = "Needs(Scope::ContactsRead)")]
     async fn contact(&self) -> Result<Option<Contact>> {
         let Some(id) = self.row.contact_id else {
             return Ok(None);
@@ -251,6 +277,7 @@ impl ImportRowCount {
 }
 
 connection! {
+    Needs(Scope::ImportsRead), "Scope: `imports:read`.",
     /// A page of an import's rows.
     ImportRowConnection, ImportRowEdge, ImportRow, ImportRowCount
 }
@@ -265,6 +292,7 @@ impl ImportCount {
 }
 
 connection! {
+    Needs(Scope::ImportsRead), "Scope: `imports:read`.",
     /// A page of imports.
     ImportConnection, ImportEdge, Import, ImportCount
 }
@@ -272,9 +300,10 @@ connection! {
 #[derive(Default)]
 pub(crate) struct ImportQuery;
 
-#[Object]
+#[Object(guard = "Needs(Scope::ImportsRead)")]
 impl ImportQuery {
     /// An import by its id; null if there is no such import.
+    /// Scope: `imports:read`.
     async fn import(
         &self,
         ctx: &Context<'_>,
@@ -289,6 +318,7 @@ impl ImportQuery {
     }
 
     /// The user's imports, the newest first.
+    /// Scope: `imports:read`.
     async fn imports(
         &self,
         ctx: &Context<'_>,
@@ -316,6 +346,7 @@ impl ImportQuery {
 }
 
 payload! {
+    Needs(Scope::ImportsWrite), "Scope: `imports:write`.",
     /// What `importContacts` did.
     ImportContactsPayload,
     /// The import, which a worker will read.
@@ -325,10 +356,11 @@ payload! {
 #[derive(Default)]
 pub(crate) struct ImportMutation;
 
-#[Object]
+#[Object(guard = "Needs(Scope::ImportsWrite)")]
 impl ImportMutation {
     /// Takes a contact file of at most 100 MiB: a CSV file of Google Contacts in any of its layouts, in UTF-8, UTF-16 or
     /// windows-1252. A worker reads it; see `import`. Reading the same file again creates nothing new.
+    /// Scope: `imports:write`.
     async fn import_contacts(
         &self,
         ctx: &Context<'_>,

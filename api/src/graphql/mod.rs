@@ -11,6 +11,7 @@ pub(crate) mod node;
 pub(crate) mod note;
 pub(crate) mod reader;
 pub(crate) mod scalars;
+pub(crate) mod scope;
 pub(crate) mod tag;
 
 use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};

@@ -4,6 +4,7 @@
 use async_graphql::{Context, ID, Interface, Object, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::identity::scope::Scope;
 use uuid::Uuid;
 
 use super::account::User;
@@ -12,6 +13,7 @@ use super::contact::types::{Contact, ContactPage};
 use super::error::{reader, top_level};
 use super::import::Import;
 use super::note::Note;
+use super::scope::require;
 use super::tag::Tag;
 
 /// What a global id is of.
@@ -43,6 +45,18 @@ impl Kind {
             Self::Tag => 4,
             Self::Note => 5,
             Self::Import => 6,
+        }
+    }
+
+    /// What it takes to see one.
+    fn scope(self) -> Scope {
+        match self {
+            Self::User => Scope::ProfileRead,
+            Self::Contact => Scope::ContactsRead,
+            Self::Company => Scope::CompaniesRead,
+            Self::Tag => Scope::TagsRead,
+            Self::Note => Scope::NotesRead,
+            Self::Import => Scope::ImportsRead,
         }
     }
 
@@ -80,7 +94,7 @@ fn decode(id: &ID) -> Option<(Kind, Uuid)> {
 #[graphql(field(
     name = "id",
     ty = "ID",
-    desc = "The global id: opaque, and stable as long as the thing is there."
+    desc = "The global id: opaque, and stable as long as the thing is there.\nScope: that of its kind."
 ))]
 pub(crate) enum Node {
     User(User),
@@ -97,6 +111,7 @@ pub(crate) struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// Anything by its global id; null if there is no such thing.
+    /// Scope: that of its kind.
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -106,6 +121,7 @@ impl NodeQuery {
     }
 
     /// Several by their global ids, in the same order; null where there is no such thing. At most 100.
+    /// Scope: that of its kind.
     async fn nodes(
         &self,
         ctx: &Context<'_>,
@@ -117,9 +133,12 @@ impl NodeQuery {
 
 /// One statement a kind, whatever the number of ids.
 async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+    let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
+    for (kind, _) in decoded.iter().flatten() {
+        require(ctx, kind.scope())?;
+    }
     let reader = reader(ctx)?;
     let tx = reader.tx().await.map_err(top_level)?;
-    let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
     let of = |kind: Kind| -> Vec<Uuid> {
         decoded
             .iter()

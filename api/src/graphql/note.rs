@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use chrono::{DateTime, Utc};
+use domain::identity::scope::Scope;
 use domain::note as notes;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::contact::types::{Contact, ContactPage};
 use super::error::{mutate, payload, top_level};
 use super::node::Kind;
 use super::reader::Reader;
+use super::scope::Needs;
 
 /// A note on a contact.
 #[derive(Clone)]
@@ -90,34 +92,42 @@ impl Note {
 }
 
 /// A note on a contact.
-#[Object]
+#[Object(guard = "Needs(Scope::NotesRead)")]
 impl Note {
     /// The global id.
+    /// Scope: `notes:read`.
     pub(crate) async fn id(&self) -> ID {
         Kind::Note.id(self.note.id)
     }
     /// The text, in Markdown (CommonMark). Encrypted at rest.
+    /// Scope: `notes:read`.
     async fn body(&self) -> Result<&str> {
         self.contacts.reader.charge(self.note.body.len())?;
         Ok(&self.note.body)
     }
     /// Whether it stays on top.
+    /// Scope: `notes:read`.
     async fn pinned(&self) -> bool {
         self.note.pinned
     }
     /// Goes up with each change; see `expectedVersion` of `updateNote`.
+    /// Scope: `notes:read`.
     async fn version(&self) -> i32 {
         self.note.version
     }
     /// When it was written.
+    /// Scope: `notes:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.note.created_at
     }
     /// When it was last changed.
+    /// Scope: `notes:read`.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.note.updated_at
     }
     /// The contact that it is on.
+    /// Scope: `contacts:read`.
+    #[graphql(guard = "Needs(Scope::ContactsRead)")]
     async fn contact(&self) -> Result<Option<Contact>> {
         self.contacts.find(self.note.contact_id).await.map_err(top_level)
     }
@@ -136,23 +146,27 @@ impl NoteCount {
 }
 
 connection! {
+    Needs(Scope::NotesRead), "Scope: `notes:read`.",
     /// A page of notes.
     NoteConnection, NoteEdge, Note, NoteCount
 }
 
 payload! {
+    Needs(Scope::NotesWrite), "Scope: `notes:write`.",
     /// What `createNote` did.
     CreateNotePayload,
     /// The new note.
     note: Note
 }
 payload! {
+    Needs(Scope::NotesWrite), "Scope: `notes:write`.",
     /// What `updateNote` did.
     UpdateNotePayload,
     /// The note as it is now.
     note: Note
 }
 payload! {
+    Needs(Scope::NotesWrite), "Scope: `notes:write`.",
     /// What `deleteNote` did.
     DeleteNotePayload,
     /// The id of the note that is gone.
@@ -194,9 +208,10 @@ pub(crate) struct DeleteNoteInput {
 #[derive(Default)]
 pub(crate) struct NoteMutation;
 
-#[Object]
+#[Object(guard = "Needs(Scope::NotesWrite)")]
 impl NoteMutation {
     /// Writes a note on a contact.
+    /// Scope: `notes:write`.
     async fn create_note(
         &self,
         ctx: &Context<'_>,
@@ -210,6 +225,7 @@ impl NoteMutation {
     }
 
     /// Changes a note.
+    /// Scope: `notes:write`.
     async fn update_note(
         &self,
         ctx: &Context<'_>,
@@ -230,6 +246,7 @@ impl NoteMutation {
     }
 
     /// Deletes a note.
+    /// Scope: `notes:write`.
     async fn delete_note(
         &self,
         ctx: &Context<'_>,

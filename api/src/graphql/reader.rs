@@ -37,6 +37,11 @@ impl Reader {
         })
     }
 
+    /// Who asks.
+    pub(crate) fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
     /// The transaction.
     pub(crate) async fn tx(&self) -> Result<&Tx> {
         self.tx.get_or_try_init(|| self.db.read(&self.viewer)).await

@@ -51,10 +51,13 @@ text_scalar! {
 #[derive(SimpleObject, Clone, Copy)]
 pub(crate) struct PartialDate {
     /// The year, if it is known.
+    /// Scope: any.
     year: Option<i32>,
     /// The month, 1 to 12, if it is known.
+    /// Scope: any.
     month: Option<i32>,
     /// The day, 1 to 31, if it is known.
+    /// Scope: any.
     day: Option<i32>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use chrono::{DateTime, Utc};
+use domain::identity::scope::Scope;
 use domain::page::PageRequest;
 use domain::tag as tags;
 
@@ -11,23 +12,27 @@ use super::connection::connection;
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
 use super::reader::Reader;
+use super::scope::Needs;
 
 /// A name that the user puts on contacts.
 #[derive(Clone)]
 pub(crate) struct Tag(pub(crate) tags::Tag);
 
 /// A name that the user puts on contacts.
-#[Object]
+#[Object(guard = "Needs(Scope::TagsRead)")]
 impl Tag {
     /// The global id.
+    /// Scope: `tags:read`.
     pub(crate) async fn id(&self) -> ID {
         Kind::Tag.id(self.0.id)
     }
     /// The name. No two tags have the same, whatever its case and accents.
+    /// Scope: `tags:read`.
     async fn name(&self) -> &str {
         &self.0.name
     }
     /// When the tag was added.
+    /// Scope: `tags:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
@@ -43,6 +48,7 @@ impl TagCount {
 }
 
 connection! {
+    Needs(Scope::TagsRead), "Scope: `tags:read`.",
     /// A page of tags.
     TagConnection, TagEdge, Tag, TagCount
 }
@@ -50,9 +56,10 @@ connection! {
 #[derive(Default)]
 pub(crate) struct TagQuery;
 
-#[Object]
+#[Object(guard = "Needs(Scope::TagsRead)")]
 impl TagQuery {
     /// The user's tags, by name.
+    /// Scope: `tags:read`.
     async fn tags(
         &self,
         ctx: &Context<'_>,
@@ -81,18 +88,21 @@ impl TagQuery {
 }
 
 payload! {
+    Needs(Scope::TagsWrite), "Scope: `tags:write`.",
     /// What `createTag` did.
     CreateTagPayload,
     /// The new tag.
     tag: Tag
 }
 payload! {
+    Needs(Scope::TagsWrite), "Scope: `tags:write`.",
     /// What `updateTag` did.
     UpdateTagPayload,
     /// The tag as it is now.
     tag: Tag
 }
 payload! {
+    Needs(Scope::TagsWrite), "Scope: `tags:write`.",
     /// What `deleteTag` did.
     DeleteTagPayload,
     /// The id of the tag that is gone.
@@ -125,9 +135,10 @@ pub(crate) struct DeleteTagInput {
 #[derive(Default)]
 pub(crate) struct TagMutation;
 
-#[Object]
+#[Object(guard = "Needs(Scope::TagsWrite)")]
 impl TagMutation {
     /// Adds a tag.
+    /// Scope: `tags:write`.
     async fn create_tag(
         &self,
         ctx: &Context<'_>,
@@ -138,6 +149,7 @@ impl TagMutation {
     }
 
     /// Renames a tag.
+    /// Scope: `tags:write`.
     async fn update_tag(
         &self,
         ctx: &Context<'_>,
@@ -149,6 +161,7 @@ impl TagMutation {
     }
 
     /// Deletes a tag. The contacts that carried it stay.
+    /// Scope: `tags:write`.
     async fn delete_tag(
         &self,
         ctx: &Context<'_>,

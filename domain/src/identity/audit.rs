@@ -179,6 +179,7 @@ pub(crate) async fn record_own(tx: &Tx, event: Event) -> Result<()> {
     };
     let event = match viewer.via() {
         crate::viewer::Via::Session(session) => event.session(session),
+        crate::viewer::Via::ApiKey(key) => event.api_key(key),
         crate::viewer::Via::Job(_) => event,
     };
     record(tx, of, viewer.client(), event).await

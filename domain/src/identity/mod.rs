@@ -9,6 +9,7 @@ pub mod keys;
 pub mod link;
 pub mod refresh_token;
 pub mod return_to;
+pub mod scope;
 pub mod session;
 pub mod sign_in;
 pub mod token;

@@ -2,37 +2,44 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::contact as contacts;
+use domain::identity::scope::Scope;
 
 use super::input::{CreateContactInput, UpdateContactInput};
 use super::types::{Contact, ContactPage};
 use crate::graphql::error::{mutate, payload};
 use crate::graphql::node::Kind;
+use crate::graphql::scope::Needs;
 
 payload! {
+    Needs(Scope::ContactsWrite), "Scope: `contacts:write`.",
     /// What `createContact` did.
     CreateContactPayload,
     /// The new contact.
     contact: Contact
 }
 payload! {
+    Needs(Scope::ContactsWrite), "Scope: `contacts:write`.",
     /// What `updateContact` did.
     UpdateContactPayload,
     /// The contact as it is now.
     contact: Contact
 }
 payload! {
+    Needs(Scope::ContactsWrite), "Scope: `contacts:write`.",
     /// What `deleteContact` did.
     DeleteContactPayload,
     /// The id of the contact that is gone.
     deleted_contact_id: ID
 }
 payload! {
+    Needs(Scope::ContactsWrite), "Scope: `contacts:write`.",
     /// What `tagContact` did.
     TagContactPayload,
     /// The contact as it is now.
     contact: Contact
 }
 payload! {
+    Needs(Scope::ContactsWrite), "Scope: `contacts:write`.",
     /// What `untagContact` did.
     UntagContactPayload,
     /// The contact as it is now.
@@ -67,9 +74,10 @@ pub(crate) struct UntagContactInput {
 #[derive(Default)]
 pub(crate) struct ContactMutation;
 
-#[Object]
+#[Object(guard = "Needs(Scope::ContactsWrite)")]
 impl ContactMutation {
     /// Adds a contact.
+    /// Scope: `contacts:write`.
     async fn create_contact(
         &self,
         ctx: &Context<'_>,
@@ -83,6 +91,7 @@ impl ContactMutation {
     }
 
     /// Changes a contact.
+    /// Scope: `contacts:write`.
     async fn update_contact(
         &self,
         ctx: &Context<'_>,
@@ -97,6 +106,7 @@ impl ContactMutation {
     }
 
     /// Deletes a contact and all that hangs on it.
+    /// Scope: `contacts:write`.
     async fn delete_contact(
         &self,
         ctx: &Context<'_>,
@@ -110,6 +120,7 @@ impl ContactMutation {
     }
 
     /// Puts a tag on a contact. Nothing changes if it is there already.
+    /// Scope: `contacts:write`.
     async fn tag_contact(
         &self,
         ctx: &Context<'_>,
@@ -124,6 +135,7 @@ impl ContactMutation {
     }
 
     /// Takes a tag off a contact. Nothing changes if it is not there.
+    /// Scope: `contacts:write`.
     async fn untag_contact(
         &self,
         ctx: &Context<'_>,

@@ -2,21 +2,38 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
 use domain::contact::{self as contacts, Filter, Order, OrderBy};
+use domain::identity::scope::Scope;
 use domain::page::PageRequest;
 
 use super::types::{Contact, ContactConnection, ContactCount, ContactPage};
 use crate::graphql::error::{reader, top_level};
 use crate::graphql::node::Kind;
+use crate::graphql::scope::{Needs, require};
 
 /// Which contacts. What is not given does not narrow.
 #[derive(InputObject, Default)]
 pub(crate) struct ContactFilter {
     /// Those that carry this tag.
+    /// Scope: `tags:read`.
     tag_id: Option<ID>,
     /// Those that have or had a place at this company.
+    /// Scope: `companies:read`.
     company_id: Option<ID>,
     /// Those in whose names, e-mail addresses, companies and titles every word of this text stands, whatever its case and accents. At most 200 characters.
     text: Option<String>,
+}
+
+impl ContactFilter {
+    /// Who may not see tags does not learn from a filter who carries one.
+    fn check(&self, ctx: &Context<'_>) -> Result<()> {
+        if self.tag_id.is_some() {
+            require(ctx, Scope::TagsRead)?;
+        }
+        if self.company_id.is_some() {
+            require(ctx, Scope::CompaniesRead)?;
+        }
+        Ok(())
+    }
 }
 
 /// What contacts are ordered by.
@@ -69,9 +86,10 @@ impl From<ContactOrder> for Order {
 #[derive(Default)]
 pub(crate) struct ContactQuery;
 
-#[Object]
+#[Object(guard = "Needs(Scope::ContactsRead)")]
 impl ContactQuery {
     /// A contact by its id; null if there is no such contact.
+    /// Scope: `contacts:read`.
     async fn contact(
         &self,
         ctx: &Context<'_>,
@@ -86,6 +104,7 @@ impl ContactQuery {
     }
 
     /// The user's contacts, by name unless another order is asked for.
+    /// Scope: `contacts:read`.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn contacts(
         &self,
@@ -100,6 +119,7 @@ impl ContactQuery {
     ) -> Result<ContactConnection> {
         let request = PageRequest::new(first, last, after, before).map_err(top_level)?;
         let filter = filter.unwrap_or_default();
+        filter.check(ctx)?;
         let filter = Filter {
             tag: filter.tag_id.map(|id| Kind::Tag.uuid(&id)),
             company: filter.company_id.map(|id| Kind::Company.uuid(&id)),

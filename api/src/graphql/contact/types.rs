@@ -6,6 +6,7 @@ use async_graphql::{Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::contact::input::DateKind as Kind;
 use domain::contact::{self as contacts, Filter};
+use domain::identity::scope::Scope;
 use domain::page::PageRequest;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::graphql::node;
 use crate::graphql::note::{Note, NoteConnection, NoteCount, NotedContacts};
 use crate::graphql::reader::Reader;
 use crate::graphql::scalars::{EmailAddress, PartialDate, PhoneNumber, Url};
+use crate::graphql::scope::Needs;
 use crate::graphql::tag::Tag;
 
 pub(crate) use super::page::ContactPage;
@@ -63,73 +65,90 @@ impl Contact {
 }
 
 /// A person that the user knows.
-#[Object]
+#[Object(guard = "Needs(Scope::ContactsRead)")]
 impl Contact {
     /// The global id.
+    /// Scope: `contacts:read`.
     pub(crate) async fn id(&self) -> ID {
         node::Kind::Contact.id(self.row().id)
     }
     /// "Dr.".
+    /// Scope: `contacts:read`.
     async fn name_prefix(&self) -> Option<&str> {
         self.row().name_prefix.as_deref()
     }
     /// First name.
+    /// Scope: `contacts:read`.
     async fn given_name(&self) -> Option<&str> {
         self.row().given_name.as_deref()
     }
     /// Names between the first and the last.
+    /// Scope: `contacts:read`.
     async fn additional_name(&self) -> Option<&str> {
         self.row().additional_name.as_deref()
     }
     /// Last name.
+    /// Scope: `contacts:read`.
     async fn family_name(&self) -> Option<&str> {
         self.row().family_name.as_deref()
     }
     /// "Jr.".
+    /// Scope: `contacts:read`.
     async fn name_suffix(&self) -> Option<&str> {
         self.row().name_suffix.as_deref()
     }
     /// What friends say.
+    /// Scope: `contacts:read`.
     async fn nickname(&self) -> Option<&str> {
         self.row().nickname.as_deref()
     }
     /// How the first name is read.
+    /// Scope: `contacts:read`.
     async fn phonetic_given_name(&self) -> Option<&str> {
         self.row().phonetic_given_name.as_deref()
     }
     /// How the last name is read.
+    /// Scope: `contacts:read`.
     async fn phonetic_family_name(&self) -> Option<&str> {
         self.row().phonetic_family_name.as_deref()
     }
     /// What the contact is sorted by instead of its name.
+    /// Scope: `contacts:read`.
     async fn file_as(&self) -> Option<&str> {
         self.row().file_as.as_deref()
     }
     /// What to show in a list: the name, or else the nickname, the company, the e-mail address or the phone number.
+    /// Scope: `contacts:read`.
     async fn display_name(&self) -> &str {
         &self.row().display_name
     }
     /// Whether the user starred them.
+    /// Scope: `contacts:read`.
     async fn starred(&self) -> bool {
         self.row().starred
     }
     /// When one last had to do with them; null if never.
+    /// Scope: `contacts:read`.
     async fn last_interaction_at(&self) -> Option<DateTime<Utc>> {
         self.row().last_interaction_at
     }
     /// Goes up with each change; see `expectedVersion` of `updateContact`.
+    /// Scope: `contacts:read`.
     async fn version(&self) -> i32 {
         self.row().version
     }
     /// When the contact was added.
+    /// Scope: `contacts:read`.
     async fn created_at(&self) -> DateTime<Utc> {
         self.row().created_at
     }
     /// When the contact was last changed.
+    /// Scope: `contacts:read`.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.row().updated_at
     }
     /// E-mail addresses, in the user's order.
+    /// Scope: `contacts:read`.
     async fn emails(&self) -> Result<Vec<ContactEmail>> {
         let rows = self.page.emails(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 1024)?;
@@ -142,6 +161,7 @@ impl Contact {
             .collect())
     }
     /// Phone numbers, in the user's order.
+    /// Scope: `contacts:read`.
     async fn phones(&self) -> Result<Vec<ContactPhone>> {
         let rows = self.page.phones(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 1024)?;
@@ -153,12 +173,14 @@ impl Contact {
         Ok(rows.iter().map(phone).collect())
     }
     /// Postal addresses, in the user's order.
+    /// Scope: `contacts:read`.
     async fn addresses(&self) -> Result<Vec<ContactAddress>> {
         let rows = self.page.addresses(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 8192)?;
         Ok(rows.iter().cloned().map(Into::into).collect())
     }
     /// Links, in the user's order.
+    /// Scope: `contacts:read`.
     async fn links(&self) -> Result<Vec<ContactLink>> {
         let rows = self.page.links(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 2560)?;
@@ -171,24 +193,30 @@ impl Contact {
             .collect())
     }
     /// Birthdays and other dates, in the user's order.
+    /// Scope: `contacts:read`.
     async fn dates(&self) -> Result<Vec<ContactDate>> {
         let rows = self.page.dates(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 512)?;
         Ok(rows.iter().filter_map(ContactDate::of).collect())
     }
     /// Places at companies, now and once, in the user's order.
+    /// Scope: `contacts:read`.
     async fn affiliations(&self) -> Result<Vec<Affiliation>> {
         let rows = self.page.affiliations(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 1536)?;
         Ok(rows.iter().map(Affiliation::of).collect())
     }
     /// Tags, by name.
+    /// Scope: `tags:read`.
+    #[graphql(guard = "Needs(Scope::TagsRead)")]
     async fn tags(&self) -> Result<Vec<Tag>> {
         let rows = self.page.tags(self.row().id).await.map_err(top_level)?;
         self.page.reader.charge(rows.len() * 256)?;
         Ok(rows.iter().cloned().map(Tag).collect())
     }
     /// Notes on the contact, the newest first.
+    /// Scope: `notes:read`.
+    #[graphql(guard = "Needs(Scope::NotesRead)")]
     async fn notes(
         &self,
         #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
@@ -230,44 +258,61 @@ impl Contact {
 
 /// An e-mail address of a contact.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct ContactEmail {
     /// What it is, such as "work".
+    /// Scope: `contacts:read`.
     label: Option<String>,
     /// The address.
+    /// Scope: `contacts:read`.
     address: EmailAddress,
 }
 
 /// A phone number of a contact.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct ContactPhone {
     /// What it is, such as "mobile".
+    /// Scope: `contacts:read`.
     label: Option<String>,
     /// The number as it was typed.
+    /// Scope: `contacts:read`.
     number: String,
     /// The same in E.164; null where the country or the number is not clear.
+    /// Scope: `contacts:read`.
     e164: Option<PhoneNumber>,
 }
 
 /// A postal address of a contact.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct ContactAddress {
     /// What it is, such as "home".
+    /// Scope: `contacts:read`.
     label: Option<String>,
     /// The whole address as it is written on a letter.
+    /// Scope: `contacts:read`.
     formatted: Option<String>,
     /// Street and number.
+    /// Scope: `contacts:read`.
     street: Option<String>,
     /// What else belongs to the street, such as the floor.
+    /// Scope: `contacts:read`.
     extended: Option<String>,
     /// City.
+    /// Scope: `contacts:read`.
     city: Option<String>,
     /// Post office box.
+    /// Scope: `contacts:read`.
     po_box: Option<String>,
     /// State, province or county.
+    /// Scope: `contacts:read`.
     region: Option<String>,
     /// Postal code.
+    /// Scope: `contacts:read`.
     postal_code: Option<String>,
     /// Country.
+    /// Scope: `contacts:read`.
     country: Option<String>,
 }
 
@@ -289,10 +334,13 @@ impl From<contacts::Address> for ContactAddress {
 
 /// A link of a contact.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct ContactLink {
     /// What it is, such as "blog".
+    /// Scope: `contacts:read`.
     label: Option<String>,
     /// The URL.
+    /// Scope: `contacts:read`.
     url: Url,
 }
 
@@ -319,12 +367,16 @@ impl From<Kind> for ContactDateKind {
 
 /// A birthday or another date of a contact.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct ContactDate {
     /// What it is.
+    /// Scope: `contacts:read`.
     kind: ContactDateKind,
     /// What it is called, where the kind does not say.
+    /// Scope: `contacts:read`.
     label: Option<String>,
     /// The date, as far as it is known.
+    /// Scope: `contacts:read`.
     date: PartialDate,
 }
 
@@ -340,16 +392,23 @@ impl ContactDate {
 
 /// A place at a company.
 #[derive(SimpleObject)]
+#[graphql(guard = "Needs(Scope::ContactsRead)")]
 pub(crate) struct Affiliation {
     /// The company; null where only a title or a department is known.
+    /// Scope: `companies:read`.
+    #[graphql(guard = "Needs(Scope::CompaniesRead)")]
     company: Option<Company>,
     /// What they do there.
+    /// Scope: `contacts:read`.
     title: Option<String>,
     /// Where in the company.
+    /// Scope: `contacts:read`.
     department: Option<String>,
     /// Since when, if it is known.
+    /// Scope: `contacts:read`.
     from: Option<PartialDate>,
     /// Until when; null while it lasts.
+    /// Scope: `contacts:read`.
     to: Option<PartialDate>,
 }
 
@@ -379,6 +438,7 @@ impl ContactCount {
 }
 
 connection! {
+    Needs(Scope::ContactsRead), "Scope: `contacts:read`.",
     /// A page of contacts.
     ContactConnection, ContactEdge, Contact, ContactCount
 }
