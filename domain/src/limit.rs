@@ -57,6 +57,8 @@ buckets! {
     LinkAttemptsPerClient = "link-client", 60, 60 per 300_000 ms;
     /// Access tokens that one client fetches.
     RefreshPerClient = "refresh-client", 300, 5 per 1_000 ms;
+    /// Refused sign-ins of one account that its trail keeps.
+    RefusalsPerUser = "refusals-user", 20, 20 per 3_600_000 ms;
     /// The cost of one user's GraphQL operations.
     GraphqlCostPerUser = "graphql-user", 50_000, 1_000 per 1_000 ms;
     /// Files that one user uploads.

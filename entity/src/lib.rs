@@ -5,6 +5,7 @@
 
 pub mod affiliation;
 pub mod app_user;
+pub mod audit_event;
 pub mod company;
 pub mod contact;
 pub mod contact_address;

@@ -10,7 +10,7 @@ use domain::identity::browser::BrowserSecret;
 use domain::identity::ceremony::VALID;
 use domain::identity::return_to;
 use domain::identity::session as sessions;
-use domain::identity::session::ClientInfo;
+use domain::identity::session::{ClientInfo, End};
 use domain::identity::sign_in::Outcome;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
@@ -131,7 +131,7 @@ pub(super) async fn arrive(
         }
     };
     if let Some(before) = value_of(request, SESSION)
-        && let Err(error) = sessions::end_by_token(&identity.db, &before).await
+        && let Err(error) = sessions::end_by_token(&identity.db, &before, client, End::Replaced).await
     {
         tracing::warn!(%error, "the session before could not be ended");
     }

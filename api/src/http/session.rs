@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use domain::identity::session::{self, NewSession};
+use domain::identity::session::{self, End, NewSession};
 use domain::identity::token::LIFETIME;
 use domain::limit::{Bucket, client_key};
 use domain::{Error, Result};
@@ -47,10 +47,11 @@ async fn token(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
 }
 
 async fn refreshed(request: &HttpRequest, identity: &Identity) -> Result<(NewSession, String)> {
-    let client = client_key(client::address(request, &identity.trusted_proxies));
-    identity.limits.take(Bucket::RefreshPerClient, &client, 1).await?;
+    let client = client::info(request, &identity.trusted_proxies);
+    let key = client_key(client.address);
+    identity.limits.take(Bucket::RefreshPerClient, &key, 1).await?;
     let cookie = value_of(request, SESSION).ok_or(Error::Unauthenticated)?;
-    let session = session::refresh(&identity.db, &cookie).await?;
+    let session = session::refresh(&identity.db, &cookie, &client).await?;
     let token = identity.tokens.issue(&session.subject).await?;
     Ok((session, token))
 }
@@ -60,8 +61,9 @@ async fn end(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
     if !origin::is_caller(&request, identity.origin(), &identity.frontend_origins) {
         return failure(&request, &Error::Forbidden);
     }
+    let client = client::info(&request, &identity.trusted_proxies);
     if let Some(cookie) = value_of(&request, SESSION)
-        && let Err(error) = session::end_by_token(&identity.db, &cookie).await
+        && let Err(error) = session::end_by_token(&identity.db, &cookie, &client, End::SignedOut).await
     {
         return failure(&request, &error);
     }

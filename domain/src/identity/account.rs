@@ -5,6 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::audit::{self, Event, Kind};
 use super::session::{self, Authentication, ClientInfo, Method, UserRef};
 use super::token::Tokens;
 use crate::config::Environment;
@@ -31,6 +32,8 @@ pub struct User {
     pub phone_region: Option<String>,
     /// When the account was made.
     pub created_at: DateTime<Utc>,
+    /// When it goes, if its user asked for that.
+    pub delete_after: Option<DateTime<Utc>>,
 }
 
 /// An address by which a user signs in.
@@ -61,7 +64,7 @@ pub async fn me(tx: &Tx) -> Result<User> {
     let user = tx.viewer()?.user();
     let row = tx
         .query_one_row(
-            "SELECT name, time_zone, phone_region, created_at FROM app_user WHERE id = $1",
+            "SELECT name, time_zone, phone_region, created_at, delete_after FROM app_user WHERE id = $1",
             [user.into()],
         )
         .await?
@@ -85,6 +88,7 @@ pub async fn me(tx: &Tx) -> Result<User> {
         time_zone: row.try_get("", "time_zone")?,
         phone_region: row.try_get("", "phone_region")?,
         created_at: row.try_get("", "created_at")?,
+        delete_after: row.try_get("", "delete_after")?,
     })
 }
 
@@ -188,7 +192,7 @@ fn is_region(code: &str) -> bool {
 
 /// The account of a proven address; made if there is none. Of two that do this for one address at once,
 /// the second finds what the first made.
-pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress) -> Result<UserRef> {
+pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress, client: &ClientInfo) -> Result<UserRef> {
     tx.run(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
         [address.canonical().into()],
@@ -207,10 +211,10 @@ pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress) -> Result<Us
             user: row.try_get("", "user_id")?,
         });
     }
-    create(tx, address).await
+    create(tx, address, client).await
 }
 
-async fn create(tx: &Tx, address: &EmailAddress) -> Result<UserRef> {
+async fn create(tx: &Tx, address: &EmailAddress, client: &ClientInfo) -> Result<UserRef> {
     let of = UserRef {
         owner: tx.new_id(),
         user: tx.new_id(),
@@ -239,6 +243,7 @@ async fn create(tx: &Tx, address: &EmailAddress) -> Result<UserRef> {
     )
     .await?;
     create_owner_keys(tx, of.owner).await?;
+    audit::record(tx, of, Some(client), Event::new(Kind::AccountCreated)).await?;
     Ok(of)
 }
 
@@ -259,7 +264,7 @@ pub async fn development_token(db: &Db, tokens: &Tokens, email: &str) -> Result<
         device: None,
     };
     let tx = db.begin_auth().await?;
-    let user = find_or_create(&tx, &address).await?;
+    let user = find_or_create(&tx, &address, &client).await?;
     let session = session::create(&tx, user, &Authentication::by(Method::Development), &client).await?;
     tx.commit().await?;
     tokens.issue_for(&session.subject, DEVELOPMENT_LIFETIME).await

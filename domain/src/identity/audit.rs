@@ -10,9 +10,10 @@ use super::session::{ClientInfo, UserRef};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::jobs;
+use crate::limit::{Bucket, Limits};
 
 macro_rules! events {
-    ($($(#[$about:meta])* $name:ident = $text:literal, $mailed:literal;)*) => {
+    ($($(#[$about:meta])* $name:ident = $text:literal, $mailed:literal, $sentence:literal;)*) => {
         /// What happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind { $($(#[$about])* $name),* }
@@ -29,59 +30,69 @@ macro_rules! events {
             pub fn is_mailed(self) -> bool {
                 match self { $(Self::$name => $mailed),* }
             }
+            /// It in a sentence, as its user is told.
+            #[must_use]
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence),* }
+            }
+            /// The kind that is stored so.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+            }
         }
     };
 }
 
 events! {
     /// The account was made.
-    AccountCreated = "account.created", false;
+    AccountCreated = "account.created", false, "Your account was made";
     /// Somebody signed in.
-    SignedIn = "sign_in.succeeded", false;
+    SignedIn = "sign_in.succeeded", false, "A sign-in to your account";
     /// Somebody signed in from a device or a network that is new.
-    SignedInAnew = "sign_in.new_client", true;
+    SignedInAnew = "sign_in.new_client", true, "A sign-in from a new device or network";
     /// A way to sign in was tried that did not open.
-    SignInRefused = "sign_in.refused", false;
+    SignInRefused = "sign_in.refused", false, "A sign-in to your account was refused";
     /// A session was ended.
-    SessionEnded = "session.ended", false;
+    SessionEnded = "session.ended", false, "A session of yours was ended";
     /// All sessions, or all others, were ended.
-    SessionsEnded = "session.all_ended", false;
+    SessionsEnded = "session.all_ended", false, "Your sessions were ended";
     /// A refresh token came a second time, too late: its session was ended.
-    RefreshTokenReused = "session.token_reused", true;
+    RefreshTokenReused = "session.token_reused", true, "A session of yours was used twice, and was ended";
     /// An address was added.
-    EmailAdded = "email.added", true;
+    EmailAdded = "email.added", true, "An e-mail address was added to your account";
     /// An address was removed.
-    EmailRemoved = "email.removed", true;
+    EmailRemoved = "email.removed", true, "An e-mail address was removed from your account";
     /// A provider of single sign-on was added.
-    IdentityLinked = "identity.linked", true;
+    IdentityLinked = "identity.linked", true, "A way to sign in was added to your account";
     /// A provider of single sign-on was removed.
-    IdentityUnlinked = "identity.unlinked", true;
+    IdentityUnlinked = "identity.unlinked", true, "A way to sign in was removed from your account";
     /// A passkey was added.
-    PasskeyAdded = "passkey.added", true;
+    PasskeyAdded = "passkey.added", true, "A passkey was added to your account";
     /// A passkey got another name.
-    PasskeyRenamed = "passkey.renamed", false;
+    PasskeyRenamed = "passkey.renamed", false, "A passkey of yours was renamed";
     /// A passkey was removed.
-    PasskeyRemoved = "passkey.removed", true;
+    PasskeyRemoved = "passkey.removed", true, "A passkey was removed from your account";
     /// A passkey's counter went back: there may be a copy of it.
-    PasskeyCloned = "passkey.cloned", true;
+    PasskeyCloned = "passkey.cloned", true, "A passkey of yours may have been copied, and was refused";
     /// From now on whoever signs in presents a passkey.
-    PasskeyRequired = "second_factor.required", true;
+    PasskeyRequired = "second_factor.required", true, "Your account now wants a passkey at each sign-in";
     /// That is no longer so.
-    PasskeyOptional = "second_factor.released", true;
+    PasskeyOptional = "second_factor.released", true, "Your account no longer wants a passkey at each sign-in";
     /// A second factor was wrong.
-    SecondFactorRefused = "second_factor.refused", false;
+    SecondFactorRefused = "second_factor.refused", false, "A second factor was refused";
     /// New recovery codes were made; the ones before are void.
-    RecoveryCodesCreated = "recovery_codes.created", true;
+    RecoveryCodesCreated = "recovery_codes.created", true, "New recovery codes were made for your account";
     /// A recovery code was used.
-    RecoveryCodeUsed = "recovery_code.used", true;
+    RecoveryCodeUsed = "recovery_code.used", true, "A recovery code of yours was used";
     /// An API key was made.
-    ApiKeyCreated = "api_key.created", true;
+    ApiKeyCreated = "api_key.created", true, "An API key was made for your account";
     /// An API key was revoked.
-    ApiKeyRevoked = "api_key.revoked", true;
+    ApiKeyRevoked = "api_key.revoked", true, "An API key of yours was revoked";
     /// The account is to be deleted.
-    DeletionRequested = "account.deletion_requested", true;
+    DeletionRequested = "account.deletion_requested", true, "Your account is going to be deleted";
     /// The account stays after all.
-    DeletionCancelled = "account.deletion_cancelled", true;
+    DeletionCancelled = "account.deletion_cancelled", true, "Your account stays";
 }
 
 /// What is written down besides who, when and from where.
@@ -185,6 +196,25 @@ pub(crate) async fn record_own(tx: &Tx, event: Event) -> Result<()> {
     record(tx, of, viewer.client(), event).await
 }
 
+/// As [`record`], of a way into an account that did not open. So many in an hour and no more: nobody buries the
+/// rest of the trail under what they try.
+pub(crate) async fn record_refused(
+    tx: &Tx,
+    limits: &Limits,
+    of: UserRef,
+    client: &ClientInfo,
+    event: Event,
+) -> Result<()> {
+    match limits
+        .take(Bucket::RefusalsPerUser, &of.user.to_string(), 1)
+        .await
+    {
+        Ok(_) => record(tx, of, Some(client), event).await,
+        Err(Error::RateLimited(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a user is mailed about their account.
 pub struct Notice {
     /// To all addresses of theirs, and to one that was just removed.
@@ -225,11 +255,7 @@ pub async fn notice_for(db: &Db, event: Uuid) -> Result<Option<Notice>> {
 
 fn notice(row: &QueryResult) -> Result<Notice> {
     let text: String = row.try_get("", "kind")?;
-    let kind = Kind::ALL
-        .iter()
-        .copied()
-        .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| Error::internal("an unknown kind of event"))?;
+    let kind = Kind::parse(&text).ok_or_else(|| Error::internal("an unknown kind of event"))?;
     let detail: Option<String> = row.try_get("", "detail")?;
     let mut addresses: Vec<String> = row.try_get("", "addresses")?;
     if kind == Kind::EmailRemoved

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::account;
+use super::audit::{self, Event, Kind};
 use super::browser::{BrowserSecret, decode32};
-use super::session::{Authentication, ClientInfo, Method};
+use super::session::{Authentication, ClientInfo, Method, UserRef};
 use super::sign_in::{self, Outcome};
 use crate::crypto::{Purpose, RootKeys, equal, sha256};
 use crate::db::{Db, Tx};
@@ -193,18 +194,16 @@ pub async fn redeem_link(
         .await?;
     let tx = db.begin_auth().await?;
     let Some(link) = attempt(&tx, id).await? else {
-        tracing::warn!(link = %id, "sign-in refused: the link is unknown, spent, too old or tried too often");
+        refuse(tx, limits, id, client, "the link was used, replaced or too old").await?;
         return Err(link_invalid());
     };
     let token = decode32(token);
     if !token.is_some_and(|token| equal(&sha256(token.as_slice()), &link.token_hash)) {
-        tx.commit().await?;
-        tracing::warn!(link = %id, "sign-in refused: a wrong token");
+        refuse(tx, limits, id, client, "the link was not the one that was mailed").await?;
         return Err(link_invalid());
     }
     let Some(browser) = browser.filter(|browser| equal(&browser.hash(), &link.browser_hash)) else {
-        tx.commit().await?;
-        tracing::warn!(link = %id, "sign-in refused: another browser");
+        refuse(tx, limits, id, client, "the link was opened in another browser").await?;
         return Err(Error::invalid(
             "",
             Code::OtherBrowser,
@@ -221,11 +220,34 @@ pub async fn redeem_link(
         return Err(link_invalid());
     }
     let address = EmailAddress::parse(&link.address).ok_or_else(|| Error::internal("a stored address"))?;
-    let user = account::find_or_create(&tx, &address).await?;
+    let user = account::find_or_create(&tx, &address, client).await?;
     let how = Authentication::by(Method::EmailLink);
     let outcome = sign_in::complete(&tx, user, how, client, browser, &link.return_to).await?;
     tx.commit().await?;
     Ok(outcome)
+}
+
+/// Says so in the log, and in the trail of the account that the link would have opened, if there is one.
+async fn refuse(tx: Tx, limits: &Limits, id: Uuid, client: &ClientInfo, why: &'static str) -> Result<()> {
+    tracing::warn!(link = %id, why, "sign-in refused");
+    let account = tx
+        .query_one_row(
+            "SELECT m.owner_id, m.user_id FROM sign_in_link l JOIN user_email m ON m.canonical = l.canonical \
+             WHERE l.id = $1",
+            [id.into()],
+        )
+        .await?;
+    if let Some(account) = account {
+        let of = UserRef {
+            owner: account.try_get("", "owner_id")?,
+            user: account.try_get("", "user_id")?,
+        };
+        let event = Event::new(Kind::SignInRefused)
+            .by(Method::EmailLink.as_str())
+            .about(why);
+        audit::record_refused(&tx, limits, of, client, event).await?;
+    }
+    tx.commit().await
 }
 
 struct Link {

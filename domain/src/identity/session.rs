@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::audit::{self, Event, Kind};
 use super::refresh_token::RefreshToken;
 use crate::crypto::{RootKeys, equal, random};
 use crate::db::{Db, Tx};
@@ -241,7 +242,7 @@ async fn hold(tx: &Tx, id: Uuid) -> Result<Option<Family>> {
 /// # Errors
 /// [`Error::Unauthenticated`] for a token that is not ours or whose session has ended, and for one used
 /// again too late, which ends its session.
-pub async fn refresh(db: &Db, cookie: &str) -> Result<NewSession> {
+pub async fn refresh(db: &Db, cookie: &str, client: &ClientInfo) -> Result<NewSession> {
     let root = db.keyring().root();
     let token = RefreshToken::parse(root, cookie).ok_or(Error::Unauthenticated)?;
     let tx = db.begin_auth().await?;
@@ -256,13 +257,9 @@ pub async fn refresh(db: &Db, cookie: &str) -> Result<NewSession> {
     }
     // One of a later generation was current in a database that has since been restored: not a theft.
     if token.generation() <= family.generation {
-        end_one(&tx, token.session()).await?;
+        end(&tx, token.session(), client, Kind::RefreshTokenReused, None).await?;
         tx.commit().await?;
-        tracing::warn!(
-            session = %family.subject.session,
-            user_id = %family.subject.user,
-            "refresh token reused"
-        );
+        tracing::warn!(session = %token.session(), "refresh token reused");
     }
     Err(Error::Unauthenticated)
 }
@@ -328,50 +325,48 @@ pub async fn look(db: &Db, cookie: &str) -> Result<Subject> {
     }
 }
 
-/// Ends the session of a refresh token of ours, current or not. Signing out twice is no error.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn end_by_token(db: &Db, cookie: &str) -> Result<()> {
-    match RefreshToken::parse(db.keyring().root(), cookie) {
-        Some(token) => end(db, token.session()).await,
-        None => Ok(()),
-    }
+/// Why a session ends by its own token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its user signed out.
+    SignedOut,
+    /// The browser signed in again.
+    Replaced,
 }
 
-/// Ends a session: its next request is refused.
+/// Ends the session of a refresh token of ours, current or not: its next request is refused. Signing out
+/// twice is no error.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn end(db: &Db, session: Uuid) -> Result<()> {
+pub async fn end_by_token(db: &Db, cookie: &str, client: &ClientInfo, why: End) -> Result<()> {
+    let Some(token) = RefreshToken::parse(db.keyring().root(), cookie) else {
+        return Ok(());
+    };
+    let detail = match why {
+        End::SignedOut => "signed out",
+        End::Replaced => "the browser signed in again",
+    };
     let tx = db.begin_auth().await?;
-    end_one(&tx, session).await?;
-    tx.commit().await?;
-    tracing::info!(%session, "session ended");
-    Ok(())
+    end(&tx, token.session(), client, Kind::SessionEnded, Some(detail)).await?;
+    tx.commit().await
 }
 
-async fn end_one(tx: &Tx, session: Uuid) -> Result<()> {
-    tx.run(
-        "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL",
-        [session.into(), tx.now().into()],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Ends all sessions of a user; returns how many.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn end_all(db: &Db, user: Uuid) -> Result<u64> {
-    let tx = db.begin_auth().await?;
+/// Ends a session and writes down why, unless it has ended already.
+async fn end(tx: &Tx, session: Uuid, client: &ClientInfo, kind: Kind, detail: Option<&str>) -> Result<()> {
     let ended = tx
-        .run(
-            "UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL",
-            [user.into(), tx.now().into()],
+        .query_one_row(
+            "UPDATE session SET ended_at = $2 \
+             WHERE id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 RETURNING owner_id, user_id",
+            [session.into(), tx.now().into()],
         )
         .await?;
-    tx.commit().await?;
-    Ok(ended)
+    let Some(ended) = ended else { return Ok(()) };
+    let of = UserRef {
+        owner: ended.try_get("", "owner_id")?,
+        user: ended.try_get("", "user_id")?,
+    };
+    let event = Event::new(kind).session(session);
+    let event = detail.map_or(event.clone(), |detail| event.about(detail));
+    audit::record(tx, of, Some(client), event).await
 }

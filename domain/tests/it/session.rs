@@ -3,10 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use domain::db::Freshness;
 use domain::identity::account::{self, ProfileChange};
 use domain::identity::browser::BrowserSecret;
 use domain::identity::link;
-use domain::identity::session;
+use domain::identity::own_session;
+use domain::identity::session::{self, End};
 use domain::identity::token::Tokens;
 use domain::testing::Login;
 use domain::{Code, Db, Error};
@@ -22,19 +24,20 @@ async fn a_refresh_token_turns_into_the_next_and_for_a_while_into_the_same() {
         .session
         .refresh_token
         .to_cookie();
-    let second = session::refresh(&setting.db, &first).await.unwrap();
-    let again = session::refresh(&setting.db, &first).await.unwrap();
+    let second = session::refresh(&setting.db, &first, &client()).await.unwrap();
+    let again = session::refresh(&setting.db, &first, &client()).await.unwrap();
     assert_eq!(second.refresh_token.to_cookie(), again.refresh_token.to_cookie());
     assert_eq!(second.subject, again.subject);
     assert_ne!(second.refresh_token.to_cookie(), first);
-    let all = (0..10).map(|_| session::refresh(&setting.db, &first));
+    let client = client();
+    let all = (0..10).map(|_| session::refresh(&setting.db, &first, &client));
     for same in futures::future::join_all(all).await {
         assert_eq!(
             same.unwrap().refresh_token.to_cookie(),
             second.refresh_token.to_cookie()
         );
     }
-    session::refresh(&setting.db, &second.refresh_token.to_cookie())
+    session::refresh(&setting.db, &second.refresh_token.to_cookie(), &client)
         .await
         .unwrap();
 }
@@ -45,16 +48,20 @@ async fn an_older_refresh_token_ends_the_family_and_the_access_token_with_it() {
     let signed_in = setting.sign_in("ada@example.org").await;
     let viewer = setting.viewer(&signed_in).await;
     let first = signed_in.session.refresh_token.to_cookie();
-    let second = session::refresh(&setting.db, &first).await.unwrap();
-    let third = session::refresh(&setting.db, &second.refresh_token.to_cookie())
+    let second = session::refresh(&setting.db, &first, &client()).await.unwrap();
+    let third = session::refresh(&setting.db, &second.refresh_token.to_cookie(), &client())
         .await
         .unwrap();
     setting.db.read(&viewer).await.unwrap();
-    assert!(unauthenticated(session::refresh(&setting.db, &first).await));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &first, &client()).await
+    ));
     assert!(unauthenticated(setting.db.read(&viewer).await));
     assert!(unauthenticated(setting.db.begin(&viewer).await));
     let current = third.refresh_token.to_cookie();
-    assert!(unauthenticated(session::refresh(&setting.db, &current).await));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &current, &client()).await
+    ));
 }
 
 #[tokio::test]
@@ -66,14 +73,18 @@ async fn the_token_just_before_is_too_old_after_half_a_minute() {
         .session
         .refresh_token
         .to_cookie();
-    let second = session::refresh(&setting.db, &first)
+    let second = session::refresh(&setting.db, &first, &client())
         .await
         .unwrap()
         .refresh_token
         .to_cookie();
     setting.clock.advance(TimeDelta::seconds(31));
-    assert!(unauthenticated(session::refresh(&setting.db, &first).await));
-    assert!(unauthenticated(session::refresh(&setting.db, &second).await));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &first, &client()).await
+    ));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &second, &client()).await
+    ));
 }
 
 #[tokio::test]
@@ -97,13 +108,15 @@ async fn garbage_ends_nothing() {
     ] {
         if *garbage != cookie {
             assert!(
-                unauthenticated(session::refresh(&setting.db, garbage).await),
+                unauthenticated(session::refresh(&setting.db, garbage, &client()).await),
                 "{garbage}"
             );
-            session::end_by_token(&setting.db, garbage).await.unwrap();
+            session::end_by_token(&setting.db, garbage, &client(), End::SignedOut)
+                .await
+                .unwrap();
         }
     }
-    session::refresh(&setting.db, &cookie).await.unwrap();
+    session::refresh(&setting.db, &cookie, &client()).await.unwrap();
 }
 
 #[tokio::test]
@@ -123,25 +136,36 @@ async fn a_session_ends_idle_at_its_age_and_when_told() {
         .to_cookie();
     for _ in 0..4 {
         setting.clock.advance(TimeDelta::days(20));
-        used = session::refresh(&setting.db, &used)
+        used = session::refresh(&setting.db, &used, &client())
             .await
             .unwrap()
             .refresh_token
             .to_cookie();
     }
-    assert!(unauthenticated(session::refresh(&setting.db, &idle).await));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &idle, &client()).await
+    ));
     setting.clock.advance(TimeDelta::days(10));
-    assert!(unauthenticated(session::refresh(&setting.db, &used).await));
+    assert!(unauthenticated(
+        session::refresh(&setting.db, &used, &client()).await
+    ));
 
     let one = setting.sign_in("ada@example.org").await;
     let two = setting.sign_in("ada@example.org").await;
     let (viewer, other) = (setting.viewer(&one).await, setting.viewer(&two).await);
-    session::end_by_token(&setting.db, &one.session.refresh_token.to_cookie())
-        .await
-        .unwrap();
+    session::end_by_token(
+        &setting.db,
+        &one.session.refresh_token.to_cookie(),
+        &client(),
+        End::SignedOut,
+    )
+    .await
+    .unwrap();
     assert!(unauthenticated(setting.db.read(&viewer).await));
     setting.db.read(&other).await.unwrap();
-    assert_eq!(session::end_all(&setting.db, other.user()).await.unwrap(), 1);
+    let tx = setting.db.begin_account(&other, Freshness::Any).await.unwrap();
+    assert_eq!(own_session::end_all(&tx).await.unwrap(), 1);
+    tx.commit().await.unwrap();
     assert!(unauthenticated(setting.db.read(&other).await));
 }
 
@@ -152,7 +176,7 @@ async fn the_database_holds_no_token_and_no_cookie() {
     let unspent = setting.request("bob@example.org", &browser).await.unwrap();
     let spent = setting.sign_in("ada@example.org").await;
     let first = spent.session.refresh_token.to_cookie();
-    let second = session::refresh(&setting.db, &first).await.unwrap();
+    let second = session::refresh(&setting.db, &first, &client()).await.unwrap();
     let access = setting.tokens.issue(&second.subject).await.unwrap();
     let dump = dump(&setting).await;
     assert!(dump.contains("bob@example.org"));
@@ -272,18 +296,18 @@ async fn a_new_root_key_signs_nobody_out() {
     link::redeem_link(&db, &setting.limits, id, &token, Some(&browser), &client())
         .await
         .unwrap();
-    let next = session::refresh(&db, &old).await.unwrap();
+    let next = session::refresh(&db, &old, &client()).await.unwrap();
     assert!(next.refresh_token.to_cookie().starts_with("new."));
-    let again = session::refresh(&db, &old).await.unwrap();
+    let again = session::refresh(&db, &old, &client()).await.unwrap();
     assert_eq!(again.refresh_token.to_cookie(), next.refresh_token.to_cookie());
     // A token from before the key was there is verified, and new ones are signed by the same key.
     let token = Tokens::new(&db, &config).issue(&next.subject).await.unwrap();
     setting.tokens.verify(&token).await.unwrap();
     // A process that has the old key alone does not take the new one for a theft.
     assert!(unauthenticated(
-        session::refresh(&setting.db, &next.refresh_token.to_cookie()).await
+        session::refresh(&setting.db, &next.refresh_token.to_cookie(), &client()).await
     ));
-    session::refresh(&db, &next.refresh_token.to_cookie())
+    session::refresh(&db, &next.refresh_token.to_cookie(), &client())
         .await
         .unwrap();
 }

@@ -45,7 +45,7 @@ pub fn message(config: &Config, event: Uuid, notice: &Notice) -> Result<Option<M
         return Ok(None);
     }
     let settings = config.public_url.join("/settings").map_err(Failure::permanent)?;
-    let (settings, what, facts) = (settings.as_str(), what(notice.kind), facts(notice));
+    let (settings, what, facts) = (settings.as_str(), notice.kind.sentence(), facts(notice));
     let deletion = notice.kind == Kind::DeletionRequested;
     let text = Text {
         what,
@@ -62,36 +62,6 @@ pub fn message(config: &Config, event: Uuid, notice: &Notice) -> Result<Option<M
     let text = text.render().map_err(Failure::permanent)?;
     let html = html.render().map_err(Failure::permanent)?;
     compose(config, event, to, what, notice.at, text, html).map(Some)
-}
-
-/// The event in a sentence.
-fn what(kind: Kind) -> &'static str {
-    match kind {
-        Kind::AccountCreated => "Your account was made",
-        Kind::SignedIn => "Somebody signed in to your account",
-        Kind::SignedInAnew => "A sign-in from a new device or network",
-        Kind::SignInRefused => "A sign-in to your account was refused",
-        Kind::SessionEnded => "A session of yours was ended",
-        Kind::SessionsEnded => "Your sessions were ended",
-        Kind::RefreshTokenReused => "A session of yours was used twice, and was ended",
-        Kind::EmailAdded => "An e-mail address was added to your account",
-        Kind::EmailRemoved => "An e-mail address was removed from your account",
-        Kind::IdentityLinked => "A way to sign in was added to your account",
-        Kind::IdentityUnlinked => "A way to sign in was removed from your account",
-        Kind::PasskeyAdded => "A passkey was added to your account",
-        Kind::PasskeyRenamed => "A passkey of yours was renamed",
-        Kind::PasskeyRemoved => "A passkey was removed from your account",
-        Kind::PasskeyCloned => "A passkey of yours may have been copied, and was refused",
-        Kind::PasskeyRequired => "Your account now wants a passkey at each sign-in",
-        Kind::PasskeyOptional => "Your account no longer wants a passkey at each sign-in",
-        Kind::SecondFactorRefused => "A second factor was refused",
-        Kind::RecoveryCodesCreated => "New recovery codes were made for your account",
-        Kind::RecoveryCodeUsed => "A recovery code of yours was used",
-        Kind::ApiKeyCreated => "An API key was made for your account",
-        Kind::ApiKeyRevoked => "An API key of yours was revoked",
-        Kind::DeletionRequested => "Your account is going to be deleted",
-        Kind::DeletionCancelled => "Your account stays",
-    }
 }
 
 fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
