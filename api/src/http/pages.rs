@@ -53,11 +53,6 @@ pub(super) struct Confirm<'a> {
 #[template(path = "signed_in.html")]
 pub(super) struct SignedIn;
 
-/// The first page of the settings.
-#[derive(Template)]
-#[template(path = "settings.html")]
-pub(super) struct Settings;
-
 /// Signed out.
 #[derive(Template)]
 #[template(path = "signed_out.html")]

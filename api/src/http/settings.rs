@@ -1,34 +1,35 @@
 //! The pages of a person's own account: how they sign in, where they are signed in, what was done. Each page
 //! is one module; here is what they share.
 
+mod account;
+mod activity;
+mod browser_name;
+mod overview;
+mod sessions;
+
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
 use domain::{Error, Viewer};
 
 use super::guard::page_viewer;
 use super::identity::Identity;
-use super::pages::{Policy, failure, page, problem};
-use super::{origin, pages};
-use actix_web::http::StatusCode;
+use super::origin;
+use super::pages::{failure, problem};
 
 /// Registers every page of the settings.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/settings").route(web::get().to(overview)));
-}
-
-async fn overview(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
-    match page_viewer(&request, &identity).await {
-        Ok(_) => page(StatusCode::OK, &pages::Settings, &Policy::PLAIN),
-        Err(error) => refused(&error, "/settings"),
-    }
+    overview::configure(config);
+    sessions::configure(config);
+    activity::configure(config);
+    account::configure(config);
 }
 
 /// Who posts a form of the settings page `path`; else the answer that says no.
 ///
 /// # Errors
 /// The answer.
-#[expect(dead_code, reason = "the pages come next")]
 pub(super) async fn poster(
     request: &HttpRequest,
     identity: &Identity,
@@ -62,4 +63,20 @@ pub(super) fn redirect(to: &str) -> HttpResponse {
         .insert_header((LOCATION, to))
         .insert_header((CACHE_CONTROL, "no-store"))
         .finish()
+}
+
+/// A time as the pages show it.
+pub(super) fn shown(at: DateTime<Utc>) -> String {
+    at.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+/// A way to sign in, or what came after it, as the pages call it.
+pub(super) fn way(method: &str) -> String {
+    match method {
+        "email_link" => "a mailed link".to_owned(),
+        "passkey" => "a passkey".to_owned(),
+        "recovery_code" => "a recovery code".to_owned(),
+        "development" => "a developer's command".to_owned(),
+        provider => provider.to_owned(),
+    }
 }

@@ -12,6 +12,7 @@ mod health;
 mod import;
 mod isolation;
 mod session_end;
+mod settings;
 mod sign_in;
 mod sign_in_by_mail;
 mod slow_client;
