@@ -1,6 +1,7 @@
 // Signing in by a mailed link, and out again.
 import { expect, newAddress, test } from './support/fixtures.js';
 import { FOREIGN, FRONT_END } from './support/front-end.js';
+import { expectVisibleFocus, tabTo } from './support/keyboard.js';
 import { look } from './support/look.js';
 import { nextLink } from './support/mailbox.js';
 import { askForLink, heading, openLink, signInByMail } from './support/sign-in.js';
@@ -35,25 +36,20 @@ test('each page of the way looks right', async ({ page, address }) => {
 });
 
 test('a keyboard is enough to sign in and out', { tag: '@plain' }, async ({ page, address }) => {
-  const focused = page.locator(':focus');
-  const outlined = () => expect(focused).not.toHaveCSS('outline-style', 'none');
   await page.goto('/sign-in');
   await expect(page.getByLabel('E-mail address')).toBeFocused();
-  await outlined();
+  await expectVisibleFocus(page);
   await page.keyboard.type(address);
   await page.keyboard.press('Enter');
   await expect(heading(page, 'Check your mail')).toBeVisible();
-  await page.keyboard.press('Tab');
-  await expect(page.getByRole('link', { name: 'try again' })).toBeFocused();
-  await outlined();
+  await tabTo(page, page.getByRole('link', { name: 'try again' }));
 
   await page.goto(await nextLink(address));
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeFocused();
-  await outlined();
+  await expectVisibleFocus(page);
   await page.keyboard.press('Enter');
   await expect(heading(page, 'You are signed in')).toBeVisible();
-  await page.keyboard.press('Tab');
-  await expect(page.getByRole('button', { name: 'Sign out' })).toBeFocused();
+  await tabTo(page, page.getByRole('button', { name: 'Sign out' }));
   await page.keyboard.press('Space');
   await expect(heading(page, 'You are signed out')).toBeVisible();
 });
