@@ -114,6 +114,14 @@ codes! {
     LinkInvalid = "LINK_INVALID",
     /// A sign-in is continued in another browser than the one that began it.
     OtherBrowser = "OTHER_BROWSER",
+    /// It is the last way into the account.
+    LastSignInMethod = "LAST_SIGN_IN_METHOD",
+    /// A passkey was not accepted.
+    PasskeyRefused = "PASSKEY_REFUSED",
+    /// It can't be taken away: the account requires a passkey.
+    PasskeyRequired = "PASSKEY_REQUIRED",
+    /// The session began with one factor; this wants one that began with a passkey or a second factor.
+    StrongSessionRequired = "STRONG_SESSION_REQUIRED",
 }
 
 impl Error {
@@ -182,6 +190,12 @@ const CONSTRAINTS: &[(&str, Code, &str, &str)] = &[
         "There is no such contact.",
     ),
     ("import_upload", Code::NotFound, "file", "There is no such file."),
+    (
+        "passkey_credential",
+        Code::Taken,
+        "",
+        "This passkey is registered already.",
+    ),
 ];
 
 impl From<sqlx::Error> for Error {

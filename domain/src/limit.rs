@@ -55,6 +55,14 @@ buckets! {
     SignInMailPerClient = "mail-client", 30, 30 per 1_800_000 ms;
     /// Sign-in links that one client tries.
     LinkAttemptsPerClient = "link-client", 60, 60 per 300_000 ms;
+    /// Challenges for an authenticator that one client asks for.
+    PasskeyChallengesPerClient = "challenge-client", 60, 60 per 300_000 ms;
+    /// Passkeys that one client presents or adds.
+    PasskeyAttemptsPerClient = "passkey-client", 60, 60 per 300_000 ms;
+    /// Recovery codes that one client tries.
+    RecoveryCodesPerClient = "recovery-client", 30, 30 per 900_000 ms;
+    /// Recovery codes that are tried for one user.
+    RecoveryCodesPerUser = "recovery-user", 20, 20 per 3_600_000 ms;
     /// Access tokens that one client fetches.
     RefreshPerClient = "refresh-client", 300, 5 per 1_000 ms;
     /// Refused sign-ins of one account that its trail keeps.

@@ -3,6 +3,7 @@
 //! The server is named by `TEST_DATABASE_URL` (a role that may create databases and roles). The schema
 //! is migrated once for each version of it, into a template; a test's database is a copy.
 
+mod authenticator;
 mod sink;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use crate::db::Db;
 use crate::identity::token::AccessToken;
 use crate::viewer::Viewer;
 
+pub use authenticator::{Authenticator, Key};
 pub use sink::{HttpSink, Received};
 
 /// What test logins use as their password; they exist on test servers alone.

@@ -28,6 +28,12 @@ macro_rules! user_error_codes {
             Conflict,
             /// A file did not arrive whole, or is used already.
             FileUnusable,
+            /// It is the last way into the account.
+            LastSignInMethod,
+            /// It can't be taken away: the account requires a passkey.
+            PasskeyRequired,
+            /// The session began with one factor; this wants one that began with a passkey or a second factor.
+            StrongSessionRequired,
         }
 
         impl From<Code> for UserErrorCode {
@@ -35,7 +41,9 @@ macro_rules! user_error_codes {
                 match code {
                     $(Code::$name => Self::$name,)*
                     // No mutation says these: they are of uploads and of the sign-in's pages.
-                    Code::FileTooLarge | Code::LinkInvalid | Code::OtherBrowser => Self::Invalid,
+                    Code::FileTooLarge | Code::LinkInvalid | Code::OtherBrowser | Code::PasskeyRefused => {
+                        Self::Invalid
+                    }
                 }
             }
         }
@@ -50,7 +58,10 @@ user_error_codes!(
     Invalid,
     Taken,
     Conflict,
-    FileUnusable
+    FileUnusable,
+    LastSignInMethod,
+    PasskeyRequired,
+    StrongSessionRequired
 );
 
 /// One thing that is wrong with a mutation's input. If there is any, nothing was changed.

@@ -1,5 +1,5 @@
 //! Ceremonies: what lies between the beginning of a sign-in and its end, where a browser goes away and
-//! comes back (to a provider, to its authenticator). Each is good for ten minutes, for the browser that
+//! comes back (to a provider, to its authenticator). Each is good for some minutes, for the browser that
 //! began it, and ends once. They are kept in the database, so that any copy of the API may end what
 //! another began; what they hold is sealed, and of the handle that comes back only the hash is stored.
 
@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 
 /// How long one is good.
 pub const VALID: TimeDelta = TimeDelta::minutes(10);
+/// How long an authenticator's challenge is good.
+pub const CHALLENGE_VALID: TimeDelta = TimeDelta::minutes(5);
 
 const STATE: Field = Field {
     table: "ceremony",
@@ -46,6 +48,13 @@ impl Kind {
             Self::PasskeyRegistration => "passkey_registration",
             Self::PasskeySignIn => "passkey_sign_in",
             Self::SecondFactor => "second_factor",
+        }
+    }
+
+    fn valid(self) -> TimeDelta {
+        match self {
+            Self::Sso | Self::SecondFactor => VALID,
+            Self::PasskeyRegistration | Self::PasskeySignIn => CHALLENGE_VALID,
         }
     }
 }
@@ -103,7 +112,7 @@ pub(super) async fn begin(
             sealed.into(),
             root_key.into(),
             tx.now().into(),
-            (tx.now() + VALID).into(),
+            (tx.now() + kind.valid()).into(),
         ],
     )
     .await?;

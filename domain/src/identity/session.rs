@@ -66,6 +66,13 @@ impl Method {
             Self::Development => "development",
         }
     }
+
+    /// Reads what [`Method::as_str`] wrote.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::EmailLink, Self::Sso, Self::Passkey, Self::Development]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+    }
 }
 
 /// What was presented after the first factor.

@@ -12,6 +12,8 @@ mod identity;
 mod import;
 mod isolation;
 mod limit;
+mod passkey;
+mod second_factor;
 mod session;
 mod support;
 mod telemetry;
