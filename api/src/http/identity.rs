@@ -14,15 +14,17 @@ use domain::identity::session::{ClientInfo, End};
 use domain::identity::sign_in::Outcome;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
-use domain::{Config, Db, Result};
+use domain::{Config, Db, Error, Result};
 use url::Url;
 
-use super::{client, pages, session, settings, sign_in};
+use super::{client, pages, passkey, second_factor, session, settings, sign_in};
 
 /// The refresh token's cookie. The prefix keeps other hosts of the domain from planting one.
 pub(super) const SESSION: &str = "__Host-session";
 /// The cookie of a browser that began to sign in.
 pub(super) const BROWSER: &str = "__Host-browser";
+/// For how long it is remembered, in seconds: well beyond what it began.
+pub(super) const BROWSER_AGE: i64 = 3600;
 
 /// The cookie by which a browser is known again, for two years.
 pub(super) const DEVICE: &str = "__Host-device";
@@ -73,6 +75,8 @@ impl Identity {
 /// Registers every page and call of the sign-in.
 pub fn configure(config: &mut web::ServiceConfig) {
     sign_in::configure(config);
+    passkey::configure(config);
+    second_factor::configure(config);
     session::configure(config);
     settings::configure(config);
     pages::configure(config);
@@ -109,25 +113,35 @@ pub(super) fn signing_in(request: &HttpRequest, identity: &Identity) -> Result<C
     Ok(client)
 }
 
+/// How the forms of our pages are read.
+pub(super) fn forms() -> web::FormConfig {
+    web::FormConfig::default().limit(8192).error_handler(|error, _| {
+        let answer = pages::failure(&Error::Invalid(Vec::new()));
+        actix_web::error::InternalError::from_response(error, answer).into()
+    })
+}
+
+/// Where a browser goes after what it did to sign in, and the cookies that it takes along.
+pub(super) struct Arrival {
+    pub(super) to: String,
+    pub(super) cookies: Vec<Cookie<'static>>,
+}
+
 /// What a sign-in came to. A new session, whatever the browser held before: what it held is ended, so that
 /// nobody who planted it shares the session. Or the page for the second factor.
-pub(super) async fn arrive(
+pub(super) async fn arrival(
     request: &HttpRequest,
     identity: &Identity,
     outcome: &Outcome,
     client: &ClientInfo,
-) -> HttpResponse {
-    let mut response = HttpResponse::SeeOther();
-    response
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((REFERRER_POLICY, "no-referrer"));
+) -> Arrival {
     let signed_in = match outcome {
         Outcome::SignedIn(signed_in) => signed_in,
         Outcome::SecondFactor(handle) => {
-            return response
-                .insert_header((LOCATION, "/sign-in/second-factor"))
-                .cookie(cookie(SECOND_FACTOR, handle.to_text(), VALID.num_seconds()))
-                .finish();
+            return Arrival {
+                to: "/sign-in/second-factor".to_owned(),
+                cookies: vec![cookie(SECOND_FACTOR, handle.to_text(), VALID.num_seconds())],
+            };
         }
     };
     if let Some(before) = value_of(request, SESSION)
@@ -141,15 +155,37 @@ pub(super) async fn arrive(
         .return_to
         .as_deref()
         .and_then(|text| identity.return_to(text));
+    let mut cookies = vec![
+        cookie(SESSION, session.refresh_token.to_cookie(), age),
+        without(BROWSER),
+        without(SECOND_FACTOR),
+    ];
     if let Some(device) = &client.device {
-        response.cookie(cookie(DEVICE, device.clone(), DEVICE_AGE));
+        cookies.push(cookie(DEVICE, device.clone(), DEVICE_AGE));
     }
+    Arrival {
+        to: to.map_or_else(|| "/sign-in/done".to_owned(), String::from),
+        cookies,
+    }
+}
+
+/// The same, to a browser that posted a form or came back from elsewhere.
+pub(super) async fn arrive(
+    request: &HttpRequest,
+    identity: &Identity,
+    outcome: &Outcome,
+    client: &ClientInfo,
+) -> HttpResponse {
+    let arrival = arrival(request, identity, outcome, client).await;
+    let mut response = HttpResponse::SeeOther();
     response
-        .insert_header((LOCATION, to.as_ref().map_or("/sign-in/done", |url| url.as_str())))
-        .cookie(cookie(SESSION, session.refresh_token.to_cookie(), age))
-        .cookie(without(BROWSER))
-        .cookie(without(SECOND_FACTOR))
-        .finish()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((LOCATION, arrival.to));
+    for cookie in arrival.cookies {
+        response.cookie(cookie);
+    }
+    response.finish()
 }
 
 /// A cookie's value.

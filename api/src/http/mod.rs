@@ -14,6 +14,8 @@ pub(crate) mod multipart;
 pub(crate) mod negotiate;
 mod origin;
 mod pages;
+mod passkey;
+mod second_factor;
 pub mod server;
 mod session;
 mod settings;

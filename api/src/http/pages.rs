@@ -33,6 +33,8 @@ pub(super) struct SignIn<'a> {
     pub(super) return_to: &'a str,
     pub(super) again: bool,
     pub(super) problem: Option<&'a str>,
+    /// Whether passkeys can be had at our address.
+    pub(super) passkeys: bool,
 }
 
 /// A mail is on its way.
@@ -71,6 +73,8 @@ pub(super) struct Policy<'a> {
     pub(super) leads_to: &'a [String],
     /// Whether the page's own address is a secret.
     pub(super) secret_address: bool,
+    /// Whether it runs a script of ours, which calls us.
+    pub(super) scripts: bool,
 }
 
 impl Policy<'_> {
@@ -78,6 +82,12 @@ impl Policy<'_> {
     pub(super) const PLAIN: Policy<'static> = Policy {
         leads_to: &[],
         secret_address: false,
+        scripts: false,
+    };
+    /// The same, and a script of ours.
+    pub(super) const SCRIPTED: Policy<'static> = Policy {
+        scripts: true,
+        ..Self::PLAIN
     };
 }
 
@@ -88,8 +98,13 @@ pub(super) fn page(status: StatusCode, template: &impl Template, policy: &Policy
     };
     let mut targets = vec!["'self'"];
     targets.extend(policy.leads_to.iter().map(String::as_str));
+    let scripts = if policy.scripts {
+        " script-src 'self'; connect-src 'self';"
+    } else {
+        ""
+    };
     let security = format!(
-        "default-src 'none'; style-src 'self'; form-action {}; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; style-src 'self';{scripts} form-action {}; frame-ancestors 'none'; base-uri 'none'",
         targets.join(" ")
     );
     // From a page that sends no referrer a browser posts `Origin: null`, hence not everywhere.

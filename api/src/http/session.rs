@@ -102,7 +102,7 @@ fn answer(status: StatusCode) -> HttpResponseBuilder {
 }
 
 /// An error in the form that clients know from GraphQL.
-fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
+pub(super) fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
     let (status, message) = match error {
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "sign in first"),
         Error::Forbidden => (StatusCode::FORBIDDEN, "not from this origin"),

@@ -5,6 +5,7 @@ mod account;
 mod activity;
 mod browser_name;
 mod overview;
+mod passkeys;
 mod sessions;
 
 use actix_web::http::StatusCode;
@@ -21,6 +22,7 @@ use super::pages::{failure, problem};
 /// Registers every page of the settings.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     overview::configure(config);
+    passkeys::configure(config);
     sessions::configure(config);
     activity::configure(config);
     account::configure(config);

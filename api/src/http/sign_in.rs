@@ -6,27 +6,22 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::web::{Data, Form, Query};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::identity::browser::BrowserSecret;
-use domain::identity::link;
+use domain::identity::{link, passkey};
 use domain::{Code, Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::identity::{BROWSER, Identity, arrive, browser_of, cookie, signing_in, value_of};
+use super::identity::{
+    BROWSER, BROWSER_AGE, Identity, arrive, browser_of, cookie, forms, signing_in, value_of,
+};
 use super::pages::{self, Policy, failure, page, problem};
 use super::{client, origin};
 
-/// A browser that asked is remembered for this long, in seconds: well beyond the link.
-const BROWSER_AGE: i64 = 3600;
-
 pub(super) fn configure(config: &mut web::ServiceConfig) {
-    let form = web::FormConfig::default().limit(8192).error_handler(|error, _| {
-        let answer = pages::failure(&Error::Invalid(Vec::new()));
-        actix_web::error::InternalError::from_response(error, answer).into()
-    });
     config
         .service(
             web::resource("/sign-in")
-                .app_data(form.clone())
+                .app_data(forms())
                 .route(web::get().to(show_form))
                 .route(web::head().to(show_form))
                 .route(web::post().to(ask)),
@@ -42,7 +37,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         }))
         .service(
             web::resource("/sign-in/link")
-                .app_data(form)
+                .app_data(forms())
                 .route(web::get().to(show_link))
                 .route(web::head().to(show_link))
                 .route(web::post().to(redeem)),
@@ -73,8 +68,9 @@ async fn show_form(identity: Data<Identity>, wish: Option<Query<Wish>>) -> HttpR
         return_to: return_to.as_ref().map_or("", |url| url.as_str()),
         again,
         problem: None,
+        passkeys: passkey::available(&identity.public_url),
     };
-    page(StatusCode::OK, &form, &Policy::PLAIN)
+    page(StatusCode::OK, &form, &Policy::SCRIPTED)
 }
 
 #[derive(Deserialize)]
@@ -117,8 +113,9 @@ async fn ask(request: HttpRequest, identity: Data<Identity>, form: Form<Asked>) 
                 return_to: &return_to,
                 again: false,
                 problem: errors.first().map(|error| error.message.as_ref()),
+                passkeys: passkey::available(&identity.public_url),
             };
-            page(StatusCode::UNPROCESSABLE_ENTITY, &again, &Policy::PLAIN)
+            page(StatusCode::UNPROCESSABLE_ENTITY, &again, &Policy::SCRIPTED)
         }
         Err(error) => failure(&error),
     }
@@ -141,6 +138,7 @@ async fn show_link(identity: Data<Identity>, link: Option<Query<Link>>) -> HttpR
     let policy = Policy {
         leads_to: &identity.frontend_origins,
         secret_address: true,
+        ..Policy::PLAIN
     };
     page(StatusCode::OK, &confirm, &policy)
 }
@@ -177,7 +175,7 @@ async fn redeem(request: HttpRequest, identity: Data<Identity>, link: Form<Link>
     }
 }
 
-fn foreign() -> HttpResponse {
+pub(super) fn foreign() -> HttpResponse {
     problem(
         StatusCode::FORBIDDEN,
         "Not from here",

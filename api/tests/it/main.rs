@@ -11,6 +11,7 @@ mod graphql_http;
 mod health;
 mod import;
 mod isolation;
+mod passkey;
 mod session_end;
 mod settings;
 mod sign_in;

@@ -16,12 +16,20 @@ async fn a_browser_signs_in_calls_and_signs_out() {
     assert_eq!(form.status(), StatusCode::OK);
     let policy = header(&form, "content-security-policy").to_owned();
     assert!(
-        policy.starts_with("default-src 'none'; style-src 'self'; form-action 'self';"),
+        policy.starts_with(
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self';"
+        ),
         "{policy}"
     );
     assert_eq!(header(&form, "referrer-policy"), "same-origin");
     let html = form.text().await.unwrap();
-    assert!(html.contains(r#"value="http://localhost:3000/inbox?a=b""#) && !html.contains("<script"));
+    assert!(html.contains(r#"value="http://localhost:3000/inbox?a=b""#));
+    assert_eq!(
+        html.matches("<script").count(),
+        1,
+        "none but the one for passkeys"
+    );
+    assert!(html.contains(r#"<script src="/assets/passkey.js" defer></script>"#));
 
     let wish = [
         ("email", "ada@example.org"),

@@ -2,7 +2,6 @@
 //! so are two factors by themselves. Ours are bound to the host of our public URL.
 
 mod assertion;
-mod name;
 mod registration;
 mod relying_party;
 

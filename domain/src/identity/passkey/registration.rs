@@ -8,13 +8,13 @@ use webauthn_rs::prelude::{
 };
 
 use super::relying_party::{is_from_our_page, relying_party};
-use super::{Challenge, MOST, Passkey, checked_name, name, refused, too_late};
+use super::{Challenge, MOST, Passkey, checked_name, refused, too_late};
 use crate::db::{Db, Freshness, Tx};
 use crate::error::{Code, Error, Result};
 use crate::identity::audit::{self, Event};
 use crate::identity::browser::BrowserSecret;
 use crate::identity::ceremony::{self, Handle, Kind};
-use crate::identity::session::{ClientInfo, UserRef};
+use crate::identity::session::UserRef;
 use crate::identity::{account, second_factor};
 use crate::limit::{Bucket, Limits, client_key};
 use crate::viewer::{Via, Viewer};
@@ -79,7 +79,7 @@ pub async fn begin_registration(
 }
 
 /// Adds the passkey that an authenticator made (`RegistrationResponseJSON`). Without a name it is called after
-/// the browser.
+/// the day.
 ///
 /// # Errors
 /// [`Error::Invalid`] with [`Code::LinkInvalid`] when the challenge is not (or no longer) to be answered by this
@@ -99,12 +99,7 @@ pub async fn register(
     let credential = verified(db, answer, &state)?;
     let tx = db.begin_account(viewer, Freshness::Recent).await?;
     let name = match name.trim() {
-        "" => name::suggested(
-            viewer
-                .client()
-                .and_then(|client: &ClientInfo| client.user_agent.as_deref()),
-            tx.now(),
-        ),
+        "" => format!("Passkey of {}", tx.now().format("%-d %B %Y")),
         name => checked_name(name)?,
     };
     second_factor::hold(&tx).await?;
