@@ -23,6 +23,7 @@ impl Handle for Sweep {
             ceremonies = swept.ceremonies,
             sessions = swept.sessions,
             uploads = swept.uploads,
+            events = swept.events,
             jobs = removed.jobs,
             workers = removed.workers,
             "swept"
