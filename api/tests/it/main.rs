@@ -6,6 +6,7 @@ mod away;
 mod browser;
 mod concurrent;
 mod contact;
+mod deletion;
 mod documents;
 mod envelope;
 mod graphql_http;
