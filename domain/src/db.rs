@@ -118,9 +118,9 @@ impl Db {
     /// one batch of the journal.
     ///
     /// # Errors
-    /// As [`Db::read`].
+    /// As [`Db::read`]; [`Error::Forbidden`] for a key that may only look.
     pub async fn begin(&self, viewer: &Viewer) -> Result<Tx> {
-        let (now, batch) = self.opening(viewer);
+        let (now, batch) = self.opening(viewer)?;
         let session = session_check(viewer, now);
         let sql = format!(
             "BEGIN; SET LOCAL app.owner_id = '{owner}'; SET LOCAL app.user_id = '{user}'; \
@@ -152,7 +152,7 @@ impl Db {
         let Via::Session(session) = viewer.via() else {
             return Err(Error::Forbidden);
         };
-        let (now, batch) = self.opening(viewer);
+        let (now, batch) = self.opening(viewer)?;
         let check = session_check(viewer, now);
         let recent = match freshness {
             Freshness::Any => String::new(),
@@ -196,9 +196,9 @@ impl Db {
     /// none of that owner's others.
     ///
     /// # Errors
-    /// As [`Db::read`].
+    /// As [`Db::begin`].
     pub async fn begin_machinery(&self, viewer: &Viewer) -> Result<Tx> {
-        let (now, batch) = self.opening(viewer);
+        let (now, batch) = self.opening(viewer)?;
         let session = session_check(viewer, now);
         let sql = format!(
             "BEGIN; SET LOCAL app.owner_id = '{}'; SET LOCAL app.user_id = '{}'; \
@@ -210,14 +210,18 @@ impl Db {
         self.open(Some(viewer.clone()), batch, sql).await
     }
 
-    /// The time of a new transaction, and the batch that it belongs to.
-    fn opening(&self, viewer: &Viewer) -> (DateTime<Utc>, Uuid) {
+    /// The time of a new writing transaction, and the batch that it belongs to. Whether a key may write this very
+    /// thing its scopes say, field by field; here it is held that one which only reads writes nothing at all.
+    fn opening(&self, viewer: &Viewer) -> Result<(DateTime<Utc>, Uuid)> {
+        if !viewer.may_write() {
+            return Err(Error::Forbidden);
+        }
         let now = self.clock.now();
         let batch = match viewer.via() {
             Via::Job(batch) => batch,
             Via::Session(_) | Via::ApiKey(_) => new_id(now),
         };
-        (now, batch)
+        Ok((now, batch))
     }
 
     async fn open(&self, viewer: Option<Viewer>, batch: Uuid, sql: String) -> Result<Tx> {

@@ -67,7 +67,11 @@ buckets! {
     RefreshPerClient = "refresh-client", 300, 5 per 1_000 ms;
     /// Refused sign-ins of one account that its trail keeps.
     RefusalsPerUser = "refusals-user", 20, 20 per 3_600_000 ms;
-    /// The cost of one user's GraphQL operations.
+    /// Access tokens and API keys that one client presents and that are none.
+    WrongCredentialsPerClient = "credential-client", 300, 2 per 1_000 ms;
+    /// The cost of one API key's GraphQL operations.
+    GraphqlCostPerKey = "graphql-key", 20_000, 400 per 1_000 ms;
+    /// The cost of one user's GraphQL operations, those of their keys too.
     GraphqlCostPerUser = "graphql-user", 50_000, 1_000 per 1_000 ms;
     /// Files that one user uploads.
     UploadsPerUser = "upload-user", 50, 50 per 3_600_000 ms;

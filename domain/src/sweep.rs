@@ -1,11 +1,11 @@
-//! Removes what nothing needs any more: old sign-in links, ceremonies and sessions, files that no import
-//! will read, and what the audit trail keeps no longer.
+//! Removes what nothing needs any more: old sign-in links, ceremonies, sessions and API keys, and files that no
+//! import will read.
 
 use chrono::TimeDelta;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::identity::ceremony;
+use crate::identity::{api_key, ceremony};
 
 /// How long a sign-in link is kept after its end, so that a late click can be told so.
 const LINKS: TimeDelta = TimeDelta::days(1);
@@ -13,12 +13,8 @@ const LINKS: TimeDelta = TimeDelta::days(1);
 const UPLOADS: TimeDelta = TimeDelta::days(1);
 /// How long a session that has ended is kept, for its user to see.
 const SESSIONS: TimeDelta = TimeDelta::days(30);
-/// How long the audit trail keeps an event: a year, and some time to look back on it.
-pub const AUDIT: TimeDelta = TimeDelta::days(400);
-/// How many links, ceremonies or sessions one transaction removes.
+/// How many links, ceremonies, sessions or keys one transaction removes.
 const LINKS_AT_ONCE: i64 = 10_000;
-/// How many events one transaction removes.
-const EVENTS_AT_ONCE: i32 = 10_000;
 /// How many files one transaction removes; each is up to 100 MB of chunks.
 const UPLOADS_AT_ONCE: i32 = 20;
 
@@ -31,10 +27,10 @@ pub struct Swept {
     pub ceremonies: u64,
     /// Sessions that had ended.
     pub sessions: u64,
+    /// API keys that had ended.
+    pub api_keys: u64,
     /// Files that were never finished, or that no import refers to.
     pub uploads: u64,
-    /// Events of the audit trail.
-    pub events: u64,
 }
 
 /// Removes what has ended by the clock.
@@ -67,16 +63,18 @@ pub async fn run(db: &Db) -> Result<Swept> {
         }
     }
     loop {
-        let uploads = remove_uploads(db).await?;
-        swept.uploads += uploads;
-        if uploads < u64::from(UPLOADS_AT_ONCE.unsigned_abs()) {
+        let tx = db.begin_auth().await?;
+        let api_keys = api_key::remove_ended(&tx, LINKS_AT_ONCE).await?;
+        tx.commit().await?;
+        swept.api_keys += api_keys;
+        if api_keys < LINKS_AT_ONCE.unsigned_abs() {
             break;
         }
     }
     loop {
-        let events = remove_events(db).await?;
-        swept.events += events;
-        if events < u64::from(EVENTS_AT_ONCE.unsigned_abs()) {
+        let uploads = remove_uploads(db).await?;
+        swept.uploads += uploads;
+        if uploads < u64::from(UPLOADS_AT_ONCE.unsigned_abs()) {
             break;
         }
     }
@@ -119,21 +117,6 @@ async fn remove_uploads(db: &Db) -> Result<u64> {
         )
         .await?
         .ok_or_else(|| Error::internal("delete_stale_uploads returned no row"))?;
-    let removed: i32 = row.try_get("", "removed")?;
-    tx.commit().await?;
-    Ok(u64::from(removed.unsigned_abs()))
-}
-
-/// Of the trail the database alone takes away, for it is changed by no role of ours.
-async fn remove_events(db: &Db) -> Result<u64> {
-    let tx = db.begin_system().await?;
-    let row = tx
-        .query_one_row(
-            "SELECT delete_old_audit_events($1, $2) AS removed",
-            [(tx.now() - AUDIT).into(), EVENTS_AT_ONCE.into()],
-        )
-        .await?
-        .ok_or_else(|| Error::internal("delete_old_audit_events returned no row"))?;
     let removed: i32 = row.try_get("", "removed")?;
     tx.commit().await?;
     Ok(u64::from(removed.unsigned_abs()))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::identity::api_key::KnownKey;
 use crate::identity::scope::{Scope, Scopes};
 use crate::identity::session::{ClientInfo, Subject};
 use crate::identity::token::AccessToken;
@@ -56,6 +57,18 @@ impl Viewer {
         }
     }
 
+    /// The viewer of an API key that is good. For the HTTP guard alone.
+    #[must_use]
+    pub fn from_api_key(key: &KnownKey, client: ClientInfo) -> Self {
+        Self {
+            owner: key.owner,
+            user: key.user,
+            via: Via::ApiKey(key.key),
+            scopes: key.scopes,
+            client: Some(Arc::new(client)),
+        }
+    }
+
     /// The viewer of a job, from the metadata that `enqueue_job` wrote. For the worker's wrapper alone.
     #[must_use]
     pub fn from_job(owner: Uuid, user: Uuid, batch: Uuid) -> Self {
@@ -90,6 +103,12 @@ impl Viewer {
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(scope)
+    }
+
+    /// Whether they may do anything but look.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        !self.scopes.only_read()
     }
 
     /// From where they ask; nobody knows it of a job.

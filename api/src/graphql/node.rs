@@ -8,14 +8,12 @@ use domain::identity::scope::Scope;
 use uuid::Uuid;
 
 use super::account::User;
-use super::audit::AuditEvent;
 use super::company::Company;
 use super::contact::types::{Contact, ContactPage};
 use super::error::{reader, top_level};
 use super::import::Import;
 use super::note::Note;
-use super::scope::{require, require_session};
-use super::session::Session;
+use super::scope::require;
 use super::tag::Tag;
 
 /// What a global id is of.
@@ -27,20 +25,16 @@ pub(crate) enum Kind {
     Tag,
     Note,
     Import,
-    Session,
-    AuditEvent,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 6] = [
         Self::User,
         Self::Contact,
         Self::Company,
         Self::Tag,
         Self::Note,
         Self::Import,
-        Self::Session,
-        Self::AuditEvent,
     ];
 
     fn byte(self) -> u8 {
@@ -51,21 +45,18 @@ impl Kind {
             Self::Tag => 4,
             Self::Note => 5,
             Self::Import => 6,
-            Self::Session => 7,
-            Self::AuditEvent => 8,
         }
     }
 
-    /// What an API key needs to see one; none may see the rest.
-    fn scope(self) -> Option<Scope> {
+    /// What it takes to see one.
+    fn scope(self) -> Scope {
         match self {
-            Self::User => Some(Scope::ProfileRead),
-            Self::Contact => Some(Scope::ContactsRead),
-            Self::Company => Some(Scope::CompaniesRead),
-            Self::Tag => Some(Scope::TagsRead),
-            Self::Note => Some(Scope::NotesRead),
-            Self::Import => Some(Scope::ImportsRead),
-            Self::Session | Self::AuditEvent => None,
+            Self::User => Scope::ProfileRead,
+            Self::Contact => Scope::ContactsRead,
+            Self::Company => Scope::CompaniesRead,
+            Self::Tag => Scope::TagsRead,
+            Self::Note => Scope::NotesRead,
+            Self::Import => Scope::ImportsRead,
         }
     }
 
@@ -112,8 +103,6 @@ pub(crate) enum Node {
     Tag(Tag),
     Note(Note),
     Import(Import),
-    Session(Session),
-    AuditEvent(AuditEvent),
 }
 
 #[derive(Default)]
@@ -146,10 +135,7 @@ impl NodeQuery {
 async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
     for (kind, _) in decoded.iter().flatten() {
-        match kind.scope() {
-            Some(scope) => require(ctx, scope)?,
-            None => require_session(ctx)?,
-        }
+        require(ctx, kind.scope())?;
     }
     let reader = reader(ctx)?;
     let tx = reader.tx().await.map_err(top_level)?;
@@ -182,16 +168,10 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
         [] => None,
         _ => Some(domain::identity::account::me(tx).await.map_err(top_level)?),
     };
-    let sessions = domain::identity::own_session::get_many(tx, &of(Kind::Session))
-        .await
-        .map_err(top_level)?;
-    let events = domain::identity::trail::get_many(tx, &of(Kind::AuditEvent))
-        .await
-        .map_err(top_level)?;
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;
         Some(match kind {
-            Kind::User => User::new(user.clone().filter(|user| user.id == id)?, reader.clone()).into(),
+            Kind::User => User(user.clone().filter(|user| user.id == id)?).into(),
             Kind::Contact => ContactPage::find(&contacts, id)?.into(),
             Kind::Company => Company(companies.iter().find(|company| company.id == id)?.clone()).into(),
             Kind::Tag => Tag(tags.iter().find(|tag| tag.id == id)?.clone()).into(),
@@ -201,8 +181,6 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
                 reader.clone(),
             )
             .into(),
-            Kind::Session => Session(sessions.iter().find(|session| session.id == id)?.clone()).into(),
-            Kind::AuditEvent => AuditEvent(events.iter().find(|event| event.id == id)?.clone()).into(),
         })
     });
     Ok(found.collect())

@@ -11,10 +11,11 @@ use actix_web::{
     web,
 };
 use async_graphql::{
-    Executor, Request, Response, ServerError, Value, Variables, parser::types::OperationType,
+    EmptySubscription, Request, Response, Schema, ServerError, Value, Variables, parser::types::OperationType,
 };
 use bytes::BytesMut;
-use chrono::{DateTime, Utc};
+use domain::limit::Budget;
+use domain::{Error, Viewer};
 use futures::{FutureExt, StreamExt};
 use serde_json::Value as Json;
 use tokio::time::timeout;
@@ -22,68 +23,13 @@ use uuid::Uuid;
 
 use super::{
     documents::{Document, Documents},
+    gate::Gate,
     limits::{self, Cost, Limits},
-    multipart::{FileMap, Reader, UploadLimits, UploadSink},
+    multipart::{FileMap, Reader, UploadLimits},
     negotiate::{self, BodyType, Code, Format, Refusal},
+    uploads::Store,
 };
-
-/// Who may come in, and how much they may ask for.
-pub(crate) trait Gate: 'static {
-    /// Who asks.
-    type Viewer: Clone + Send + Sync + 'static;
-
-    /// Makes a viewer of the `Authorization` header, and of nothing else: what a browser adds by itself (cookies)
-    /// would let other sites ask in its user's name.
-    async fn viewer(&self, request: &HttpRequest) -> Result<Self::Viewer, GateError>;
-
-    /// Takes an operation's price from the viewer's budget.
-    async fn take(&self, viewer: &Self::Viewer, cost: u32) -> Result<Budget, GateError>;
-
-    /// Gives the resolvers what they need beside [`Budget`], [`Cost`] and uploads: at least the viewer.
-    fn attach(&self, viewer: &Self::Viewer, request: Request) -> Request {
-        request.data(viewer.clone())
-    }
-}
-
-/// Why the gate stays shut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GateError {
-    /// No valid credential.
-    Unauthenticated,
-    /// A valid one that does not open `/graphql`.
-    Forbidden,
-    /// The budget is spent.
-    RateLimited {
-        /// When it is worth while to come again.
-        retry_after: Duration,
-    },
-    /// What is needed to decide does not answer.
-    Unavailable,
-}
-
-impl From<GateError> for Refusal {
-    fn from(error: GateError) -> Self {
-        match error {
-            GateError::Unauthenticated => Self::new(Code::Unauthenticated, "a valid bearer token is needed"),
-            GateError::Forbidden => Self::new(Code::Forbidden, "this token does not allow it"),
-            GateError::RateLimited { retry_after } => {
-                Self::new(Code::RateLimited, "too many requests").retry_after(retry_after)
-            }
-            GateError::Unavailable => Self::new(Code::Unavailable, "try again in a moment"),
-        }
-    }
-}
-
-/// What is left of a viewer's budget; in the request's data for the field `rateLimit`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget {
-    /// Points of a full bucket.
-    pub(crate) limit: u32,
-    /// Points left.
-    pub(crate) remaining: u32,
-    /// When the bucket is full again.
-    pub(crate) reset_at: DateTime<Utc>,
-}
+use crate::graphql::{Mutation, Query};
 
 /// The bounds of a request.
 #[derive(Clone, Debug)]
@@ -110,13 +56,13 @@ impl Default for HttpLimits {
 }
 
 /// Everything that answers a request. The documents can be shared between threads that have executors of their own.
-pub(crate) struct Endpoint<G, E, U> {
+pub(crate) struct Endpoint {
     /// Who may come in.
-    pub(crate) gate: G,
+    pub(crate) gate: Gate,
     /// The schema, made by [`super::documents::executor`].
-    pub(crate) executor: E,
+    pub(crate) executor: Schema<Query, Mutation, EmptySubscription>,
     /// Where uploads go.
-    pub(crate) uploads: Arc<U>,
+    pub(crate) uploads: Arc<Store>,
     /// Parsed and valid documents.
     pub(crate) documents: Arc<Documents>,
     /// The bounds.
@@ -124,12 +70,7 @@ pub(crate) struct Endpoint<G, E, U> {
 }
 
 /// Registers the endpoint under a path.
-pub(crate) fn register<G, E, U>(config: &mut web::ServiceConfig, path: &str, endpoint: Arc<Endpoint<G, E, U>>)
-where
-    G: Gate,
-    E: Executor,
-    U: UploadSink<G::Viewer>,
-{
+pub(crate) fn register(config: &mut web::ServiceConfig, path: &str, endpoint: Arc<Endpoint>) {
     config.service(
         web::resource(path).to(move |request: HttpRequest, payload: web::Payload| {
             let endpoint = endpoint.clone();
@@ -138,7 +79,7 @@ where
     );
 }
 
-impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
+impl Endpoint {
     async fn serve(&self, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
         let Some(format) = negotiate::answer_format(request.headers()) else {
             let message = "accept application/graphql-response+json or application/json";
@@ -185,7 +126,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
         }
     }
 
-    async fn upload(&self, viewer: &G::Viewer, mut reader: Reader) -> Result<Response, Refusal> {
+    async fn upload(&self, viewer: &Viewer, mut reader: Reader) -> Result<Response, Refusal> {
         let (operations, map): (_, FileMap) = reader.envelope().await?;
         let mut params = Params::from_json(&operations)?;
         map.place(&mut params.variables)?;
@@ -200,7 +141,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
     }
 
     /// Everything up to the execution.
-    async fn prepare(&self, viewer: &G::Viewer, params: &mut Params, sent: Sent) -> Result<Ready, Refusal> {
+    async fn prepare(&self, viewer: &Viewer, params: &mut Params, sent: Sent) -> Result<Ready, Refusal> {
         let checked = self.check(params, sent);
         // A refused document has cost us something too, and must not be a way to ask without limit.
         let points = checked.as_ref().map_or(1, |(_, cost)| cost.points);
@@ -242,7 +183,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
 
     async fn execute(
         &self,
-        viewer: &G::Viewer,
+        viewer: &Viewer,
         params: Params,
         ready: Ready,
         with: impl FnOnce(Request) -> Request,
@@ -269,7 +210,7 @@ impl<G: Gate, E: Executor, U: UploadSink<G::Viewer>> Endpoint<G, E, U> {
             _ => false,
         };
         if !did_something && response.errors.iter().any(is_unauthenticated) {
-            return Err(GateError::Unauthenticated.into());
+            return Err(Error::Unauthenticated.into());
         }
         if !response.errors.is_empty() {
             let operation = ready.document.operation(name.as_deref());

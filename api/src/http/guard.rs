@@ -1,30 +1,68 @@
 //! Makes the viewer of a request: from the bearer token in its `Authorization` header (RFC 6750,
-//! section 2.1), and from nothing else: a cookie would let other sites ask in the user's name, and a
-//! query stands in logs.
-
-use std::net::IpAddr;
+//! section 2.1), an access token or an API key, and from nothing else: a cookie would let other sites ask in the
+//! user's name, and a query stands in logs.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
+use domain::identity::api_key::{ApiKeys, KeyText};
 use domain::identity::session;
+use domain::identity::session::ClientInfo;
 use domain::identity::token::Tokens;
-use domain::{Error, Result, Viewer};
+use domain::limit::{Bucket, Limits, client_key};
+use domain::{Config, Db, Error, Result, Viewer};
 
 use super::client;
 use super::identity::{Identity, SESSION, value_of};
 
-/// Who asks.
-///
-/// # Errors
-/// [`Error::Unauthenticated`] without exactly one good token.
-pub async fn viewer_from(request: &HttpRequest, tokens: &Tokens, trusted: &[IpAddr]) -> Result<Viewer> {
-    let token = bearer(request).ok_or(Error::Unauthenticated)?;
-    let token = tokens.verify(token).await?;
-    #[expect(clippy::disallowed_methods, reason = "this is the guard")]
-    Ok(Viewer::from_access_token(
-        &token,
-        Some(client::info(request, trusted)),
-    ))
+/// Who lets in. Cheap to clone.
+#[derive(Clone)]
+pub struct Guard {
+    tokens: Tokens,
+    keys: ApiKeys,
+    limits: Limits,
+    config: Config,
+}
+
+impl Guard {
+    /// With that configuration.
+    #[must_use]
+    pub fn new(config: &Config, db: &Db, limits: Limits, tokens: Tokens) -> Self {
+        Self {
+            tokens,
+            keys: ApiKeys::new(db, config),
+            limits,
+            config: config.clone(),
+        }
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] without exactly one good credential; [`Error::RateLimited`] instead for a client
+    /// that presented too many that are none. One that is good is let in nevertheless: behind one address there
+    /// may be many, and nobody is to lock out the others.
+    pub async fn viewer(&self, request: &HttpRequest) -> Result<Viewer> {
+        let credential = bearer(request).ok_or(Error::Unauthenticated)?;
+        let client = client::info(request, &self.config.trusted_proxies);
+        let address = client.address;
+        let known = self.known(credential, client).await;
+        if matches!(known, Err(Error::Unauthenticated)) {
+            let wrong = Bucket::WrongCredentialsPerClient;
+            self.limits.take(wrong, &client_key(address), 1).await?;
+        }
+        known
+    }
+
+    async fn known(&self, credential: &str, client: ClientInfo) -> Result<Viewer> {
+        if KeyText::is_meant(credential) {
+            let key = self.keys.verify(credential).await?;
+            #[expect(clippy::disallowed_methods, reason = "this is the guard")]
+            return Ok(Viewer::from_api_key(&key, client));
+        }
+        let token = self.tokens.verify(credential).await?;
+        #[expect(clippy::disallowed_methods, reason = "this is the guard")]
+        Ok(Viewer::from_access_token(&token, Some(client)))
+    }
 }
 
 /// Who looks at a page of ours: from the session's cookie, which only our own pages may use, since what changes

@@ -3,11 +3,10 @@
 //!
 //! async-graphql's own reader spools every file to disk before anybody is asked who sends it. Here the caller has
 //! authenticated the viewer; `operations` and `map` come first and are small; the operation is parsed, bounded and
-//! validated before the first byte of the file is read; and the file goes to an [`UploadSink`] in pieces.
+//! validated before the first byte of the file is read; and the file goes to the [`Store`] in pieces.
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -24,12 +23,13 @@ use async_graphql::{
     Context, ErrorExtensions, InputValueError, InputValueResult, Scalar, ScalarType, Value, Variables,
 };
 use bytes::{Bytes, BytesMut};
+use domain::Viewer;
 use futures::{SinkExt, Stream, StreamExt, channel::mpsc};
 use multer::{Field, Multipart};
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
 use super::negotiate::{Code, Refusal};
+use super::uploads::{Store, UploadId};
 
 /// The bounds of an upload.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct UploadLimits {
     pub(crate) field: usize,
     /// Files of a request.
     pub(crate) files: usize,
-    /// Bytes handed to the sink at once.
+    /// Bytes handed to the store at once.
     pub(crate) piece: usize,
     /// How long the client may send nothing.
     pub(crate) idle: Duration,
@@ -60,75 +60,6 @@ impl Default for UploadLimits {
             piece: 256 * 1024,
             idle: Duration::from_secs(30),
             total: Duration::from_mins(30),
-        }
-    }
-}
-
-/// A file that a sink is receiving or has received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct UploadId(pub(crate) Uuid);
-
-/// Where files go. No call may leave a transaction open: the next piece can be half a minute away.
-pub(crate) trait UploadSink<V: Clone + Send + Sync + 'static>: Send + Sync + 'static {
-    /// A file begins.
-    fn begin(
-        &self,
-        viewer: &V,
-        filename: Option<String>,
-        content_type: Option<String>,
-    ) -> impl Future<Output = Result<UploadId, SinkError>> + Send;
-
-    /// The next piece of it; pieces are counted from 0.
-    fn write(
-        &self,
-        viewer: &V,
-        id: UploadId,
-        position: u32,
-        bytes: Bytes,
-    ) -> impl Future<Output = Result<(), SinkError>> + Send;
-
-    /// It is complete.
-    fn finish(&self, viewer: &V, id: UploadId) -> impl Future<Output = Result<(), SinkError>> + Send;
-
-    /// It is not wanted any more, complete or not. A process that dies never calls this, so what is left behind must
-    /// also be found and removed by time.
-    fn abandon(&self, viewer: &V, id: UploadId) -> impl Future<Output = ()> + Send;
-}
-
-/// Why a sink does not take a file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SinkError {
-    /// The viewer's session has ended.
-    #[error("the session has ended")]
-    Unauthenticated,
-    /// The viewer is told, with this code.
-    #[error("{message}")]
-    Refused {
-        /// `extensions.code`.
-        code: &'static str,
-        /// For people.
-        message: String,
-    },
-    /// Too many at the moment.
-    #[error("too many uploads")]
-    RateLimited {
-        /// When it is worth while to come again.
-        retry_after: Duration,
-    },
-    /// Our own failure; only the log is told.
-    #[error(transparent)]
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<SinkError> for Refusal {
-    fn from(error: SinkError) -> Self {
-        match error {
-            SinkError::Unauthenticated => super::graphql::GateError::Unauthenticated.into(),
-            SinkError::Refused { code, message } => Self::new(Code::Application(code), message),
-            SinkError::RateLimited { retry_after } => {
-                Self::new(Code::RateLimited, "too many uploads").retry_after(retry_after)
-            }
-            SinkError::Failed(error) => super::graphql::internal(&error),
         }
     }
 }
@@ -343,15 +274,15 @@ impl Reader {
         Ok(bytes.freeze())
     }
 
-    /// The files, into the sink. On any failure what came is abandoned before this returns.
-    pub(crate) async fn files<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
+    /// The files, into the store. On any failure what came is abandoned before this returns.
+    pub(crate) async fn files(
         mut self,
         map: &FileMap,
-        viewer: &V,
-        sink: Arc<S>,
-    ) -> Result<Pending<V, S>, Refusal> {
+        viewer: &Viewer,
+        store: Arc<Store>,
+    ) -> Result<Pending, Refusal> {
         let mut pending = Pending {
-            sink,
+            store,
             uploads: Arc::default(),
             begun: Vec::new(),
             viewer: viewer.clone(),
@@ -368,11 +299,11 @@ impl Reader {
         }
     }
 
-    async fn receive<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
+    async fn receive(
         &mut self,
         map: &FileMap,
-        viewer: &V,
-        pending: &mut Pending<V, S>,
+        viewer: &Viewer,
+        pending: &mut Pending,
     ) -> Result<Vec<Received>, Refusal> {
         let mut files: Vec<Option<Received>> = map.0.iter().map(|_| None).collect();
         while let Some(mut field) = self.next().await? {
@@ -387,10 +318,9 @@ impl Reader {
                 ));
             };
             let filename = field.file_name().map(str::to_owned);
-            let content_type = field.content_type().map(ToString::to_string);
-            let id = pending.sink.begin(viewer, filename, content_type).await?;
+            let id = pending.store.begin(viewer, filename).await?;
             pending.begun.push(id);
-            self.pour(&mut field, viewer, id, pending.sink.as_ref()).await?;
+            self.pour(&mut field, viewer, id, &pending.store).await?;
             *place = Some(Received {
                 id,
                 kept: AtomicBool::new(false),
@@ -400,12 +330,12 @@ impl Reader {
         files.ok_or_else(|| Refusal::new(Code::BadRequest, "a file that `map` names is missing"))
     }
 
-    async fn pour<V: Clone + Send + Sync + 'static, S: UploadSink<V>>(
+    async fn pour(
         &self,
         field: &mut Field<'static>,
-        viewer: &V,
+        viewer: &Viewer,
         id: UploadId,
-        sink: &S,
+        store: &Store,
     ) -> Result<(), Refusal> {
         let (mut piece, mut size, mut position) = (BytesMut::new(), 0, 0);
         while let Some(chunk) = self.chunk(field).await? {
@@ -415,15 +345,16 @@ impl Reader {
             }
             piece.extend_from_slice(&chunk);
             while piece.len() >= self.limits.piece {
-                sink.write(viewer, id, position, piece.split_to(self.limits.piece).freeze())
+                store
+                    .write(viewer, id, position, piece.split_to(self.limits.piece).freeze())
                     .await?;
                 position += 1;
             }
         }
         if !piece.is_empty() {
-            sink.write(viewer, id, position, piece.freeze()).await?;
+            store.write(viewer, id, position, piece.freeze()).await?;
         }
-        Ok(sink.finish(viewer, id).await?)
+        Ok(store.finish(viewer, id).await?)
     }
 
     async fn next(&mut self) -> Result<Option<Field<'static>>, Refusal> {
@@ -496,15 +427,15 @@ fn broken(error: &multer::Error, maximum: u64) -> Refusal {
 }
 
 /// Received files that may still have to be abandoned.
-pub(crate) struct Pending<V: Clone + Send + Sync + 'static, S: UploadSink<V>> {
-    sink: Arc<S>,
+pub(crate) struct Pending {
+    store: Arc<Store>,
     uploads: Arc<Uploads>,
     /// Those that were begun and not yet settled.
     begun: Vec<UploadId>,
-    viewer: V,
+    viewer: Viewer,
 }
 
-impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Pending<V, S> {
+impl Pending {
     /// For the request's data, where [`Upload`] finds them.
     pub(crate) fn uploads(&self) -> Arc<Uploads> {
         self.uploads.clone()
@@ -513,7 +444,7 @@ impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Pending<V, S> {
     /// Abandons what no resolver kept.
     pub(crate) async fn settle(mut self) {
         for id in self.unwanted() {
-            self.sink.abandon(&self.viewer, id).await;
+            self.store.abandon(&self.viewer, id).await;
         }
     }
 
@@ -530,7 +461,7 @@ impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Pending<V, S> {
     }
 }
 
-impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Drop for Pending<V, S> {
+impl Drop for Pending {
     /// The way of a request whose connection went away: actix drops its future wherever it stands.
     fn drop(&mut self) {
         let unwanted = self.unwanted();
@@ -540,10 +471,10 @@ impl<V: Clone + Send + Sync + 'static, S: UploadSink<V>> Drop for Pending<V, S> 
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let (sink, viewer) = (self.sink.clone(), self.viewer.clone());
+        let (store, viewer) = (self.store.clone(), self.viewer.clone());
         runtime.spawn(async move {
             for id in unwanted {
-                sink.abandon(&viewer, id).await;
+                store.abandon(&viewer, id).await;
             }
         });
     }

@@ -14,6 +14,7 @@ use actix_web::{
     },
 };
 use async_graphql::{Pos, ServerError, Value};
+use domain::Error;
 use serde::Serialize;
 
 /// The media type of an answer.
@@ -154,6 +155,10 @@ pub(crate) enum Code {
     Unauthenticated,
     /// A valid credential that may not do this at all.
     Forbidden,
+    /// A person who has to show again who they are.
+    StepUpRequired,
+    /// There is no such thing for who asks.
+    NotFound,
     /// Too much in too short a time.
     RateLimited,
     /// A part that is needed to answer does not.
@@ -186,7 +191,7 @@ pub(crate) enum Code {
     QueryTooComplex,
     /// The schema is not shown here.
     IntrospectionDisabled,
-    /// An upload that the application refuses, with the application's own code.
+    /// What the application refuses, with the application's own code.
     Application(&'static str),
     /// Our own failure; `extensions.id` stands in the log.
     Internal,
@@ -198,6 +203,8 @@ impl Code {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::StepUpRequired => "STEP_UP_REQUIRED",
+            Self::NotFound => "NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
             Self::BadRequest => "BAD_REQUEST",
@@ -224,7 +231,8 @@ impl Code {
     pub(crate) fn status(self, format: Format) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::PreflightRequired => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::StepUpRequired | Self::PreflightRequired => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadRequest | Self::BatchingNotSupported | Self::Application(_) => StatusCode::BAD_REQUEST,
@@ -321,6 +329,15 @@ impl Refusal {
         self.code
     }
 
+    /// Puts what the refusal says in headers into another answer to the same request.
+    pub(crate) fn add_headers(&self, response: &mut HttpResponse) {
+        for (name, value) in &self.headers {
+            if let Ok(value) = header::HeaderValue::from_str(value) {
+                response.headers_mut().insert(name.clone(), value);
+            }
+        }
+    }
+
     /// The answer: errors and no `data`, because nothing was executed.
     pub(crate) fn respond(&self, format: Format) -> HttpResponse {
         #[derive(Serialize)]
@@ -328,12 +345,37 @@ impl Refusal {
             errors: &'a [ServerError],
         }
         let mut response = respond(format, self.code.status(format), &Body { errors: &self.errors });
-        for (name, value) in &self.headers {
-            if let Ok(value) = header::HeaderValue::from_str(value) {
-                response.headers_mut().insert(name.clone(), value);
-            }
-        }
+        self.add_headers(&mut response);
         response
+    }
+}
+
+/// What an error of the application is over HTTP, here and in no other place; pages say it in their own words.
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Unauthenticated => Self::new(Code::Unauthenticated, "a valid bearer token is needed"),
+            Error::Forbidden => Self::new(Code::Forbidden, "this is not allowed"),
+            Error::StepUpRequired => Self::new(Code::StepUpRequired, "sign in again first"),
+            Error::RateLimited(wait) => Self::new(Code::RateLimited, "too many requests").retry_after(*wait),
+            Error::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "unavailable");
+                Self::new(Code::Unavailable, "try again in a moment")
+            }
+            Error::Internal(cause) => super::graphql::internal(cause),
+            Error::Invalid(errors) => match errors.first() {
+                Some(first) => Self::new(Code::Application(first.code.as_str()), first.message.clone()),
+                None => Self::new(Code::Application(error.class()), "invalid input"),
+            },
+            Error::NotFound => Self::new(Code::NotFound, "not found"),
+            Error::TooLarge => Self::new(Code::Application(error.class()), "too much at once"),
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The pages that people see while signing in: plain HTML without a script, under a strict policy.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::Error;
+
+use super::negotiate::{Code, Format, Refusal};
 
 const STYLE: &str = include_str!("../../templates/pages.css");
 
@@ -131,38 +133,25 @@ pub(super) fn problem(status: StatusCode, title: &str, text: &str) -> HttpRespon
 
 /// The page for an error that no form explains.
 pub(super) fn failure(error: &Error) -> HttpResponse {
-    match error {
-        Error::RateLimited(wait) => {
-            let mut response = problem(
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many attempts",
-                "Please wait a few minutes, then try again.",
-            );
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, (wait.as_secs() + 1).into());
-            response
-        }
-        Error::Unavailable(_) => {
-            tracing::warn!(%error, "sign-in unavailable");
-            problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Not available right now",
-                "Signing in does not work at the moment. Please try again in a minute.",
-            )
-        }
-        Error::Internal(_) => {
-            tracing::error!(%error, "sign-in failed");
-            problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something went wrong",
-                "This is our fault. Please try again.",
-            )
-        }
-        _ => problem(
-            StatusCode::BAD_REQUEST,
-            "This did not work",
-            "Please go back and try again.",
+    let refusal = Refusal::from(error);
+    let (title, text) = match refusal.code() {
+        Code::RateLimited => ("Too many attempts", "Please wait a few minutes, then try again."),
+        Code::Unavailable => (
+            "Not available right now",
+            "This does not work at the moment. Please try again in a minute.",
         ),
+        Code::Internal => ("Something went wrong", "This is our fault. Please try again."),
+        Code::Forbidden => ("Not allowed", "You may not do this."),
+        _ => ("This did not work", "Please go back and try again."),
+    };
+    // Who signs in has no bearer token, and is not asked for one.
+    let status = match refusal.code() {
+        Code::Unauthenticated => StatusCode::BAD_REQUEST,
+        code => code.status(Format::Json),
+    };
+    let mut response = problem(status, title, text);
+    if status != StatusCode::BAD_REQUEST {
+        refusal.add_headers(&mut response);
     }
+    response
 }

@@ -2,7 +2,7 @@
 //! access tokens.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use domain::identity::session::{self, End, NewSession};
@@ -12,6 +12,7 @@ use domain::{Error, Result};
 use serde_json::json;
 
 use super::identity::{Identity, SESSION, cookie, value_of, without};
+use super::negotiate::{Format, Refusal};
 use super::{client, envelope, origin};
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
@@ -103,27 +104,6 @@ fn answer(status: StatusCode) -> HttpResponseBuilder {
 
 /// An error in the form that clients know from GraphQL.
 pub(super) fn failure(request: &HttpRequest, error: &Error) -> HttpResponse {
-    let (status, message) = match error {
-        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "sign in first"),
-        Error::Forbidden => (StatusCode::FORBIDDEN, "not from this origin"),
-        Error::StepUpRequired => (StatusCode::FORBIDDEN, "sign in again first"),
-        Error::NotFound => (StatusCode::NOT_FOUND, "not found"),
-        Error::Invalid(_) | Error::TooLarge => (StatusCode::BAD_REQUEST, "invalid input"),
-        Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
-        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available right now"),
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
-    };
-    match error {
-        Error::Unavailable(_) => tracing::warn!(%error, "session call unavailable"),
-        Error::Internal(_) => tracing::error!(%error, "session call failed"),
-        _ => {}
-    }
     let id = envelope::request_id(request).unwrap_or_default();
-    let mut response = envelope::error_response(status, error.class(), message, &id);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Error::RateLimited(wait) = error {
-        headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
-    }
-    response
+    Refusal::from(error).with("requestId", id).respond(Format::Json)
 }

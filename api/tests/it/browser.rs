@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, web};
 use api::http::envelope::Envelope;
-use api::http::guard::viewer_from;
+use api::http::guard::Guard;
 use api::http::identity::{self, Identity};
 use api::http::server;
 use domain::Db;
@@ -51,11 +51,13 @@ impl Server {
         let db = Db::connect(&config, "test", clock.clone()).unwrap();
         let limits = Limits::connect(&config, clock.clone()).unwrap();
         let tokens = Tokens::new(&db, &config);
+        let guard = Data::new(Guard::new(&config, &db, limits.clone(), tokens.clone()));
         let state = Data::new(Identity::new(&config, db.clone(), limits, tokens));
         let envelope = Envelope::new(&config, clock.clone());
         let routes = move |config: &mut web::ServiceConfig| {
             config
                 .app_data(state.clone())
+                .app_data(guard.clone())
                 .configure(identity::configure)
                 .route("/me", web::get().to(me));
         };
@@ -88,9 +90,9 @@ impl Server {
 }
 
 /// Stands for `/graphql`: who asks.
-async fn me(request: HttpRequest, identity: Data<Identity>) -> HttpResponse {
+async fn me(request: HttpRequest, identity: Data<Identity>, guard: Data<Guard>) -> HttpResponse {
     let user = async {
-        let viewer = viewer_from(&request, &identity.tokens, &[]).await?;
+        let viewer = guard.viewer(&request).await?;
         account::me(&identity.db.read(&viewer).await?).await
     };
     match user.await {

@@ -51,6 +51,10 @@ impl Keyring {
         }
     }
 
+    pub(crate) fn environment(&self) -> Environment {
+        self.environment
+    }
+
     /// The root keys.
     #[must_use]
     pub fn root(&self) -> &RootKeys {

@@ -1,6 +1,7 @@
 //! Who signs in, and how: mailed links, sessions, access tokens and the keys that sign them.
 
 pub mod account;
+pub mod api_key;
 pub mod audit;
 pub mod browser;
 pub mod ceremony;

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod api_key;
 mod contact;
 mod identity;
 mod import;

@@ -22,8 +22,8 @@ impl Handle for Sweep {
             links = swept.links,
             ceremonies = swept.ceremonies,
             sessions = swept.sessions,
+            api_keys = swept.api_keys,
             uploads = swept.uploads,
-            events = swept.events,
             jobs = removed.jobs,
             workers = removed.workers,
             "swept"
