@@ -7,6 +7,7 @@ pub mod contact;
 pub mod crypto;
 pub mod db;
 pub mod email_address;
+pub mod erasure;
 pub mod error;
 pub mod identity;
 pub mod import;

@@ -1,5 +1,5 @@
-//! Removes what nothing needs any more: old sign-in links, ceremonies, sessions and API keys, and files that no
-//! import will read.
+//! Removes what nothing needs any more: old sign-in links, ceremonies, sessions and API keys, files that no import
+//! will read, and what the audit trail keeps no longer.
 
 use chrono::TimeDelta;
 
@@ -13,8 +13,12 @@ const LINKS: TimeDelta = TimeDelta::days(1);
 const UPLOADS: TimeDelta = TimeDelta::days(1);
 /// How long a session that has ended is kept, for its user to see.
 const SESSIONS: TimeDelta = TimeDelta::days(30);
+/// How long the audit trail keeps an event: a year, and some time to look back on it.
+pub const AUDIT: TimeDelta = TimeDelta::days(400);
 /// How many links, ceremonies, sessions or keys one transaction removes.
 const LINKS_AT_ONCE: i64 = 10_000;
+/// How many events one transaction removes.
+const EVENTS_AT_ONCE: i32 = 10_000;
 /// How many files one transaction removes; each is up to 100 MB of chunks.
 const UPLOADS_AT_ONCE: i32 = 20;
 
@@ -31,6 +35,8 @@ pub struct Swept {
     pub api_keys: u64,
     /// Files that were never finished, or that no import refers to.
     pub uploads: u64,
+    /// Events of the audit trail.
+    pub events: u64,
 }
 
 /// Removes what has ended by the clock.
@@ -78,6 +84,13 @@ pub async fn run(db: &Db) -> Result<Swept> {
             break;
         }
     }
+    loop {
+        let events = remove_events(db).await?;
+        swept.events += events;
+        if events < u64::from(EVENTS_AT_ONCE.unsigned_abs()) {
+            break;
+        }
+    }
     Ok(swept)
 }
 
@@ -117,6 +130,21 @@ async fn remove_uploads(db: &Db) -> Result<u64> {
         )
         .await?
         .ok_or_else(|| Error::internal("delete_stale_uploads returned no row"))?;
+    let removed: i32 = row.try_get("", "removed")?;
+    tx.commit().await?;
+    Ok(u64::from(removed.unsigned_abs()))
+}
+
+/// Of the trail the database alone takes away, for it is changed by no role of ours.
+async fn remove_events(db: &Db) -> Result<u64> {
+    let tx = db.begin_system().await?;
+    let row = tx
+        .query_one_row(
+            "SELECT delete_old_audit_events($1, $2) AS removed",
+            [(tx.now() - AUDIT).into(), EVENTS_AT_ONCE.into()],
+        )
+        .await?
+        .ok_or_else(|| Error::internal("delete_old_audit_events returned no row"))?;
     let removed: i32 = row.try_get("", "removed")?;
     tx.commit().await?;
     Ok(u64::from(removed.unsigned_abs()))

@@ -53,6 +53,7 @@ migrations! {
     import "0004_import",
     jobs "0005_jobs",
     identity "0006_identity",
+    account_deletion "0007_account_deletion",
 }
 
 /// The names of all migrations, in order.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::jobs::{self, RunImport, SendAccountNotice, SendSignInLink, Sweep};
+use domain::jobs::{
+    self, DeleteAccount, DeleteDueAccounts, RunImport, SendAccountNotice, SendSignInLink, Sweep,
+};
 
 use crate::job::Kind;
 use crate::schedule::Schedule;
@@ -19,14 +21,22 @@ pub fn kinds() -> Vec<Kind> {
             .time_out(seconds(60)),
         // Each holds a connection and its owner's lock; a time-out only cuts it short, the next attempt goes on.
         Kind::of::<RunImport>().concurrency(2).time_out(seconds(30 * 60)),
+        Kind::of::<DeleteDueAccounts>().time_out(seconds(60)),
+        // Many short transactions; a time-out only cuts it short, the next attempt goes on.
+        Kind::of::<DeleteAccount>().time_out(seconds(30 * 60)),
         Kind::of::<Sweep>().time_out(seconds(10 * 60)),
     ]
 }
 
 /// Every schedule.
-pub const SCHEDULES: &[Schedule] = &[Schedule::new("sweep", TimeDelta::hours(1), |tx, key| {
-    Box::pin(jobs::enqueue(tx, &Sweep {}, key))
-})];
+pub const SCHEDULES: &[Schedule] = &[
+    Schedule::new("sweep", TimeDelta::hours(1), |tx, key| {
+        Box::pin(jobs::enqueue(tx, &Sweep {}, key))
+    }),
+    Schedule::new("delete-due-accounts", TimeDelta::hours(1), |tx, key| {
+        Box::pin(jobs::enqueue(tx, &DeleteDueAccounts {}, key))
+    }),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,20 +1,35 @@
 //! Who asks, and what they have left to ask for.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::identity::account::{self, ProfileChange};
 use domain::identity::scope::Scope;
 use domain::limit::Budget;
+use domain::page::PageRequest;
 
+use super::audit::{self, AuditEventConnection};
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
+use super::reader::Reader;
 use super::scalars::{EmailAddress, TimeZone};
-use super::scope::Needs;
+use super::scope::{Needs, SessionOnly};
+use super::session::{self, Session};
 use crate::http::limits::Cost;
 
 /// The person who signed in.
 #[derive(Clone)]
-pub(crate) struct User(pub(crate) account::User);
+pub(crate) struct User {
+    user: account::User,
+    reader: Arc<Reader>,
+}
+
+impl User {
+    pub(crate) fn new(user: account::User, reader: Arc<Reader>) -> Self {
+        Self { user, reader }
+    }
+}
 
 /// The person who signed in.
 #[Object(guard = "Needs(Scope::ProfileRead)")]
@@ -22,17 +37,17 @@ impl User {
     /// The global id.
     /// Scope: `profile:read`.
     pub(crate) async fn id(&self) -> ID {
-        Kind::User.id(self.0.id)
+        Kind::User.id(self.user.id)
     }
     /// Their name, if they gave one.
     /// Scope: `profile:read`.
     async fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
+        self.user.name.as_deref()
     }
     /// The address that they first signed in with.
     /// Scope: `profile:read`.
     async fn email(&self) -> Option<EmailAddress> {
-        self.0
+        self.user
             .emails
             .first()
             .map(|email| EmailAddress(email.address.clone()))
@@ -40,17 +55,42 @@ impl User {
     /// Their time zone.
     /// Scope: `profile:read`.
     async fn time_zone(&self) -> TimeZone {
-        TimeZone(self.0.time_zone.clone())
+        TimeZone(self.user.time_zone.clone())
     }
     /// The country (ISO 3166, two letters) that phone numbers without one are read in; null: such numbers are kept as typed.
     /// Scope: `profile:read`.
     async fn phone_region(&self) -> Option<&str> {
-        self.0.phone_region.as_deref()
+        self.user.phone_region.as_deref()
     }
     /// When they first signed in.
     /// Scope: `profile:read`.
     async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+        self.user.created_at
+    }
+    /// When the account goes, if that was asked for: see `requestAccountDeletion`.
+    /// Scope: `profile:read`.
+    async fn delete_after(&self) -> Option<DateTime<Utc>> {
+        self.user.delete_after
+    }
+    /// Where they are signed in, the last used first; at most 100.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn sessions(&self) -> Result<Vec<Session>> {
+        session::all(&self.reader).await
+    }
+    /// What was done with the account, newest first.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn audit_events(
+        &self,
+        #[graphql(desc = "The first so many, 0 to 100. If neither this nor `last` is given: the first 50.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those after this cursor.")] after: Option<String>,
+        #[graphql(desc = "The last so many, 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this cursor.")] before: Option<String>,
+    ) -> Result<AuditEventConnection> {
+        let request = PageRequest::new(first, last, after, before).map_err(top_level)?;
+        audit::page(&self.reader, &request).await
     }
 }
 
@@ -82,8 +122,8 @@ impl AccountQuery {
     #[graphql(guard = "Needs(Scope::ProfileRead)")]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<User> {
         let reader = reader(ctx)?;
-        let tx = reader.tx().await.map_err(top_level)?;
-        Ok(User(account::me(tx).await.map_err(top_level)?))
+        let user = account::me(reader.tx().await.map_err(top_level)?).await;
+        Ok(User::new(user.map_err(top_level)?, reader))
     }
 
     /// What is left to ask for.
@@ -144,6 +184,6 @@ impl AccountMutation {
             phone_region: change(input.phone_region),
         };
         let outcome = mutate(ctx, "", async |tx| account::update_profile(tx, change).await).await?;
-        Ok(UpdateProfilePayload::of(outcome, |user, _| User(user)))
+        Ok(UpdateProfilePayload::of(outcome, User::new))
     }
 }

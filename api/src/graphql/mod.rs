@@ -2,9 +2,11 @@
 //! and wraps what comes back.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod company;
 pub(crate) mod connection;
 pub(crate) mod contact;
+pub(crate) mod deletion;
 pub(crate) mod error;
 pub(crate) mod import;
 pub(crate) mod node;
@@ -12,6 +14,7 @@ pub(crate) mod note;
 pub(crate) mod reader;
 pub(crate) mod scalars;
 pub(crate) mod scope;
+pub(crate) mod session;
 pub(crate) mod tag;
 
 use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};
@@ -35,6 +38,8 @@ pub(crate) struct Mutation(
     note::NoteMutation,
     import::ImportMutation,
     account::AccountMutation,
+    session::SessionMutation,
+    deletion::DeletionMutation,
 );
 
 /// The schema before anything is added to it.

@@ -8,12 +8,14 @@ use domain::identity::scope::Scope;
 use uuid::Uuid;
 
 use super::account::User;
+use super::audit::AuditEvent;
 use super::company::Company;
 use super::contact::types::{Contact, ContactPage};
 use super::error::{reader, top_level};
 use super::import::Import;
 use super::note::Note;
-use super::scope::require;
+use super::scope::{require, require_session};
+use super::session::Session;
 use super::tag::Tag;
 
 /// What a global id is of.
@@ -25,16 +27,20 @@ pub(crate) enum Kind {
     Tag,
     Note,
     Import,
+    Session,
+    AuditEvent,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::User,
         Self::Contact,
         Self::Company,
         Self::Tag,
         Self::Note,
         Self::Import,
+        Self::Session,
+        Self::AuditEvent,
     ];
 
     fn byte(self) -> u8 {
@@ -45,18 +51,21 @@ impl Kind {
             Self::Tag => 4,
             Self::Note => 5,
             Self::Import => 6,
+            Self::Session => 7,
+            Self::AuditEvent => 8,
         }
     }
 
-    /// What it takes to see one.
-    fn scope(self) -> Scope {
+    /// What an API key needs to see one; none may see the rest.
+    fn scope(self) -> Option<Scope> {
         match self {
-            Self::User => Scope::ProfileRead,
-            Self::Contact => Scope::ContactsRead,
-            Self::Company => Scope::CompaniesRead,
-            Self::Tag => Scope::TagsRead,
-            Self::Note => Scope::NotesRead,
-            Self::Import => Scope::ImportsRead,
+            Self::User => Some(Scope::ProfileRead),
+            Self::Contact => Some(Scope::ContactsRead),
+            Self::Company => Some(Scope::CompaniesRead),
+            Self::Tag => Some(Scope::TagsRead),
+            Self::Note => Some(Scope::NotesRead),
+            Self::Import => Some(Scope::ImportsRead),
+            Self::Session | Self::AuditEvent => None,
         }
     }
 
@@ -103,6 +112,8 @@ pub(crate) enum Node {
     Tag(Tag),
     Note(Note),
     Import(Import),
+    Session(Session),
+    AuditEvent(AuditEvent),
 }
 
 #[derive(Default)]
@@ -135,7 +146,10 @@ impl NodeQuery {
 async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let decoded: Vec<Option<(Kind, Uuid)>> = ids.iter().map(decode).collect();
     for (kind, _) in decoded.iter().flatten() {
-        require(ctx, kind.scope())?;
+        match kind.scope() {
+            Some(scope) => require(ctx, scope)?,
+            None => require_session(ctx)?,
+        }
     }
     let reader = reader(ctx)?;
     let tx = reader.tx().await.map_err(top_level)?;
@@ -168,10 +182,16 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
         [] => None,
         _ => Some(domain::identity::account::me(tx).await.map_err(top_level)?),
     };
+    let sessions = domain::identity::own_session::get_many(tx, &of(Kind::Session))
+        .await
+        .map_err(top_level)?;
+    let events = domain::identity::trail::get_many(tx, &of(Kind::AuditEvent))
+        .await
+        .map_err(top_level)?;
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;
         Some(match kind {
-            Kind::User => User(user.clone().filter(|user| user.id == id)?).into(),
+            Kind::User => User::new(user.clone().filter(|user| user.id == id)?, reader.clone()).into(),
             Kind::Contact => ContactPage::find(&contacts, id)?.into(),
             Kind::Company => Company(companies.iter().find(|company| company.id == id)?.clone()).into(),
             Kind::Tag => Tag(tags.iter().find(|tag| tag.id == id)?.clone()).into(),
@@ -181,6 +201,8 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
                 reader.clone(),
             )
             .into(),
+            Kind::Session => Session(sessions.iter().find(|session| session.id == id)?.clone()).into(),
+            Kind::AuditEvent => AuditEvent(events.iter().find(|event| event.id == id)?.clone()).into(),
         })
     });
     Ok(found.collect())

@@ -51,12 +51,15 @@ pub(crate) struct SessionOnly;
 
 impl Guard for SessionOnly {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        match viewer(ctx)?.via() {
-            Via::Session(_) => Ok(()),
-            Via::ApiKey(_) | Via::Job(_) => {
-                Err(forbidden("this is for who is signed in; an API key may not"))
-            }
-        }
+        require_session(ctx)
+    }
+}
+
+/// What [`SessionOnly`] does, where it hangs on an argument.
+pub(crate) fn require_session(ctx: &Context<'_>) -> Result<()> {
+    match viewer(ctx)?.via() {
+        Via::Session(_) => Ok(()),
+        Via::ApiKey(_) | Via::Job(_) => Err(forbidden("this is for who is signed in; an API key may not")),
     }
 }
 

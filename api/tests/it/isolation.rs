@@ -158,7 +158,7 @@ fn kind(field: &str, path: &str) -> &'static str {
     let text = format!("{path} {field}").to_lowercase();
     let last = path.rsplit('.').next().unwrap().to_lowercase();
     let of = |text: &str| {
-        ["note", "tag", "company", "import", "user", "contact"]
+        ["note", "tag", "company", "import", "session", "user", "contact"]
             .into_iter()
             .find(|k| text.contains(k))
     };
@@ -171,7 +171,7 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
     let import = user.import("contacts.csv", csv).await;
     let data = user
         .gql(
-            "{ viewer { id } contacts { nodes { id tags { id } affiliations { company { id } } } } }",
+            "{ viewer { id sessions { id } auditEvents { nodes { id } } } contacts { nodes { id tags { id } affiliations { company { id } } } } }",
             json!({}),
         )
         .await;
@@ -191,6 +191,11 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
         ("company", text(&contact["affiliations"][0]["company"]["id"])),
         ("note", text(&note["createNote"]["note"]["id"])),
         ("import", text(&import["id"])),
+        ("session", text(&data["viewer"]["sessions"][0]["id"])),
+        (
+            "audit event",
+            text(&data["viewer"]["auditEvents"]["nodes"][0]["id"]),
+        ),
     ])
 }
 
@@ -202,7 +207,7 @@ fn unknown(id: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const DUMP: &str = "{ viewer { id name timeZone } tags { nodes { id name } } companies { nodes { id name } } \
+const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } auditEvents { totalCount } } tags { nodes { id name } } companies { nodes { id name } } \
     imports { nodes { id state counts { total } } } \
     contacts { totalCount nodes { id displayName version updatedAt emails { address } tags { id } \
       notes { nodes { id body version } } } } }";
@@ -256,6 +261,7 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
     for expected in [
         "Query.node.id",
         "Query.nodes.ids",
+        "Mutation.endSession.input.id",
         "Mutation.tagContact.input.tagId",
         "Query.contacts.filter.tagId",
         "Mutation.createContact.input.affiliations.companyId",

@@ -1,10 +1,12 @@
 //! The API as its clients meet it: over HTTP, on a real Postgres and Redis.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod account;
 mod away;
 mod browser;
 mod concurrent;
 mod contact;
+mod deletion;
 mod documents;
 mod envelope;
 mod graphql_http;

@@ -80,6 +80,18 @@ impl TestApp {
         User { app: self, token }
     }
 
+    /// Whoever holds that access token.
+    pub fn with_token(&self, token: String) -> User<'_> {
+        User { app: self, token }
+    }
+
+    /// Enqueues what comes at fixed times, as any worker does.
+    pub async fn tick(&self) {
+        worker::schedule::enqueue_latest(&self.worker, worker::register::SCHEDULES)
+            .await
+            .unwrap();
+    }
+
     /// Runs every job that is due, to its end.
     pub async fn run_jobs(&self) -> usize {
         worker::drain(&self.worker).await

@@ -11,7 +11,7 @@ const EXPECTED: &str = include_str!("../../../migration/security.txt");
 const QUERY: &str = include_str!("../../../migration/src/sql/security.sql");
 
 /// The newest migration; a test holds it to the list.
-pub const NEWEST: &str = "0006_identity";
+pub const NEWEST: &str = "0007_account_deletion";
 
 /// Which of the two binaries a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

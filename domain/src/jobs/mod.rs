@@ -45,6 +45,10 @@ jobs! {
     SendAccountNotice { event_id: Uuid } = "send-account-notice", 8;
     /// Reads an uploaded file into contacts.
     RunImport { import_id: Uuid } = "run-import", 20;
+    /// Enqueues the deletion of each account whose time has come.
+    DeleteDueAccounts {} = "delete-due-accounts", 3;
+    /// Deletes all that an owner has.
+    DeleteAccount { owner_id: Uuid } = "delete-account", 50;
     /// Removes what nothing needs any more: files never finished, spent links, ended sessions and jobs.
     Sweep {} = "sweep", 3;
 }

@@ -24,6 +24,7 @@ impl Handle for Sweep {
             sessions = swept.sessions,
             api_keys = swept.api_keys,
             uploads = swept.uploads,
+            events = swept.events,
             jobs = removed.jobs,
             workers = removed.workers,
             "swept"
