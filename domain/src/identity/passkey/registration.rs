@@ -178,7 +178,7 @@ async fn credential_ids(tx: &Tx) -> Result<Vec<CredentialID>> {
         )
         .await?;
     rows.iter()
-        .map(|row| Ok(row.try_get::<Vec<u8>>("", "credential_id")?.into()))
+        .map(|row| Ok(row.try_get("", "credential_id")?))
         .collect()
 }
 
