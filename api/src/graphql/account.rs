@@ -12,6 +12,7 @@ use domain::page::PageRequest;
 use super::audit::{self, AuditEventConnection};
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
+use super::passkey::{self, Passkey};
 use super::reader::Reader;
 use super::scalars::{EmailAddress, TimeZone};
 use super::scope::{Needs, SessionOnly};
@@ -77,6 +78,25 @@ impl User {
     #[graphql(guard = "SessionOnly")]
     async fn sessions(&self) -> Result<Vec<Session>> {
         session::all(&self.reader).await
+    }
+    /// Their passkeys, oldest first; at most 20. Only the page `/settings/passkeys` adds one, since an authenticator
+    /// makes it for our own address.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn passkeys(&self) -> Result<Vec<Passkey>> {
+        passkey::all(&self.reader).await
+    }
+    /// Whether whoever signs in by something else presents a passkey too.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn passkey_required(&self) -> Result<bool> {
+        Ok(passkey::setting(&self.reader).await?.required)
+    }
+    /// How many recovery codes are left.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn recovery_codes_left(&self) -> Result<u32> {
+        Ok(passkey::setting(&self.reader).await?.codes_left)
     }
     /// What was done with the account, newest first.
     /// For sessions only.

@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod import;
 pub(crate) mod node;
 pub(crate) mod note;
+pub(crate) mod passkey;
 pub(crate) mod reader;
 pub(crate) mod scalars;
 pub(crate) mod scope;
@@ -39,6 +40,7 @@ pub(crate) struct Mutation(
     import::ImportMutation,
     account::AccountMutation,
     session::SessionMutation,
+    passkey::PasskeyMutation,
     deletion::DeletionMutation,
 );
 

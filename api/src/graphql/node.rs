@@ -14,6 +14,7 @@ use super::contact::types::{Contact, ContactPage};
 use super::error::{reader, top_level};
 use super::import::Import;
 use super::note::Note;
+use super::passkey::Passkey;
 use super::scope::{require, require_session};
 use super::session::Session;
 use super::tag::Tag;
@@ -29,10 +30,11 @@ pub(crate) enum Kind {
     Import,
     Session,
     AuditEvent,
+    Passkey,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::User,
         Self::Contact,
         Self::Company,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Import,
         Self::Session,
         Self::AuditEvent,
+        Self::Passkey,
     ];
 
     fn byte(self) -> u8 {
@@ -53,6 +56,7 @@ impl Kind {
             Self::Import => 6,
             Self::Session => 7,
             Self::AuditEvent => 8,
+            Self::Passkey => 11,
         }
     }
 
@@ -65,7 +69,7 @@ impl Kind {
             Self::Tag => Some(Scope::TagsRead),
             Self::Note => Some(Scope::NotesRead),
             Self::Import => Some(Scope::ImportsRead),
-            Self::Session | Self::AuditEvent => None,
+            Self::Session | Self::AuditEvent | Self::Passkey => None,
         }
     }
 
@@ -114,6 +118,7 @@ pub(crate) enum Node {
     Import(Import),
     Session(Session),
     AuditEvent(AuditEvent),
+    Passkey(Passkey),
 }
 
 #[derive(Default)]
@@ -188,6 +193,10 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let events = domain::identity::trail::get_many(tx, &of(Kind::AuditEvent))
         .await
         .map_err(top_level)?;
+    let passkeys = match of(Kind::Passkey).as_slice() {
+        [] => Vec::new(),
+        _ => domain::identity::passkey::list(tx).await.map_err(top_level)?,
+    };
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;
         Some(match kind {
@@ -202,6 +211,7 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
             )
             .into(),
             Kind::Session => Session(sessions.iter().find(|session| session.id == id)?.clone()).into(),
+            Kind::Passkey => Passkey(passkeys.iter().find(|passkey| passkey.id == id)?.clone()).into(),
             Kind::AuditEvent => AuditEvent(events.iter().find(|event| event.id == id)?.clone()).into(),
         })
     });

@@ -158,9 +158,11 @@ fn kind(field: &str, path: &str) -> &'static str {
     let text = format!("{path} {field}").to_lowercase();
     let last = path.rsplit('.').next().unwrap().to_lowercase();
     let of = |text: &str| {
-        ["note", "tag", "company", "import", "session", "user", "contact"]
-            .into_iter()
-            .find(|k| text.contains(k))
+        [
+            "note", "tag", "company", "import", "session", "passkey", "user", "contact",
+        ]
+        .into_iter()
+        .find(|k| text.contains(k))
     };
     of(&last).or_else(|| of(&text)).unwrap_or("contact")
 }
@@ -171,7 +173,7 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
     let import = user.import("contacts.csv", csv).await;
     let data = user
         .gql(
-            "{ viewer { id sessions { id } auditEvents { nodes { id } } } contacts { nodes { id tags { id } affiliations { company { id } } } } }",
+            "{ viewer { id sessions { id } passkeys { id } auditEvents { nodes { id } } } contacts { nodes { id tags { id } affiliations { company { id } } } } }",
             json!({}),
         )
         .await;
@@ -192,6 +194,7 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
         ("note", text(&note["createNote"]["note"]["id"])),
         ("import", text(&import["id"])),
         ("session", text(&data["viewer"]["sessions"][0]["id"])),
+        ("passkey", text(&data["viewer"]["passkeys"][0]["id"])),
         (
             "audit event",
             text(&data["viewer"]["auditEvents"]["nodes"][0]["id"]),
@@ -207,7 +210,7 @@ fn unknown(id: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } auditEvents { totalCount } } tags { nodes { id name } } companies { nodes { id name } } \
+const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } passkeys { id name } auditEvents { totalCount } } tags { nodes { id name } } companies { nodes { id name } } \
     imports { nodes { id state counts { total } } } \
     contacts { totalCount nodes { id displayName version updatedAt emails { address } tags { id } \
       notes { nodes { id body version } } } } }";
@@ -216,6 +219,9 @@ const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } audi
 async fn every_field_answers_anothers_id_like_an_unknown_one() {
     let app = TestApp::start().await;
     let (ada, bob) = (app.as_user("ada").await, app.as_user("bob").await);
+    for name in ["ada", "bob"] {
+        app.give_passkey(name, "Laptop").await;
+    }
     let mine = ids(&ada).await;
     let theirs = ids(&bob).await;
     let before = bob.gql(DUMP, json!({})).await;
@@ -262,6 +268,7 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
         "Query.node.id",
         "Query.nodes.ids",
         "Mutation.endSession.input.id",
+        "Mutation.removePasskey.input.id",
         "Mutation.tagContact.input.tagId",
         "Query.contacts.filter.tagId",
         "Mutation.createContact.input.affiliations.companyId",

@@ -14,6 +14,7 @@ mod health;
 mod import;
 mod isolation;
 mod passkey;
+mod passkey_graphql;
 mod session_end;
 mod settings;
 mod sign_in;

@@ -92,6 +92,21 @@ impl TestApp {
             .unwrap();
     }
 
+    /// A passkey of that user's, which no authenticator has.
+    pub async fn give_passkey(&self, user: &str, name: &str) {
+        let id = uuid::Uuid::now_v7();
+        let given = sqlx::query(
+            "INSERT INTO passkey (owner_id, id, user_id, credential_id, credential, name, created_at) \
+             SELECT owner_id, $1, user_id, $2, '{}', $3, now() FROM user_email WHERE address = $4",
+        )
+        .bind(id)
+        .bind(id.as_bytes().as_slice())
+        .bind(name)
+        .bind(format!("{user}@example.test"));
+        let given = given.execute(&mut self.admin().await).await.unwrap();
+        assert_eq!(given.rows_affected(), 1);
+    }
+
     /// Runs every job that is due, to its end.
     pub async fn run_jobs(&self) -> usize {
         worker::drain(&self.worker).await
