@@ -31,7 +31,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// can still name them.
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,lettre=warn,mio=warn,\
                      actix_http=warn,actix_server=info,sqlx=warn,opentelemetry=warn,opentelemetry_sdk=warn,\
-                     opentelemetry_otlp=warn,tungstenite=warn";
+                     opentelemetry_otlp=warn,tungstenite=warn,webauthn_rs=off,webauthn_rs_core=off";
 
 /// Where log lines go.
 pub type Output = Arc<dyn Fn(&[u8]) + Send + Sync>;
