@@ -32,8 +32,8 @@ export default defineConfig({
     },
   },
   projects: [
-    { name: 'browser' },
+    { name: 'browser', grepInvert: /@scriptless/ },
     // Everything but passkeys works without a script.
-    { name: 'no script', grep: /@plain/, use: { javaScriptEnabled: false } },
+    { name: 'no script', grep: /@plain|@scriptless/, use: { javaScriptEnabled: false } },
   ],
 });
