@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 use async_graphql::{EmptySubscription, Schema};
+use domain::identity::sso::Providers;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
 use domain::{Config, Db};
@@ -28,6 +29,7 @@ pub struct App {
     limits: Limits,
     tokens: Tokens,
     guard: Guard,
+    providers: Providers,
     documents: Arc<Documents>,
     executor: Schema<Query, Mutation, EmptySubscription>,
 }
@@ -40,6 +42,7 @@ impl App {
     pub fn new(config: Config, db: Db) -> anyhow::Result<Self> {
         let limits = Limits::connect(&config, db.clock().clone())?;
         let tokens = Tokens::new(&db, &config);
+        let providers = Providers::new(&config, db.clock().clone())?;
         let bounds = document_limits(&config);
         let documents = Documents::new(graphql::builder(), &bounds, CacheSize::default())?
             .scalar::<chrono::DateTime<chrono::Utc>>()
@@ -54,6 +57,7 @@ impl App {
             db,
             limits,
             tokens,
+            providers,
             documents: Arc::new(documents),
             executor,
         })
@@ -89,6 +93,7 @@ impl App {
             self.db.clone(),
             self.limits.clone(),
             self.tokens.clone(),
+            self.providers.clone(),
         );
         let endpoint = Endpoint {
             gate: Gate::new(self.guard.clone(), self.limits.clone(), self.db.clone()),

@@ -3,12 +3,14 @@
 //! All that is wrong is reported at once, each with its variable's name. Staging and production are
 //! strict, so that nobody has to remember a switch.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 use url::Url;
 
 use crate::crypto::RootKeys;
+use crate::identity::sso::settings::{self, Settings};
 
 /// Which of the three environments a process, a database or a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Config {
     pub frontend_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: addresses whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// `SSO_PROVIDERS`, and `SSO_<NAME>_…` of each: where people may sign in besides.
+    pub sso_providers: Vec<Settings>,
     /// `SMTP_URL`: where mail goes.
     pub smtp_url: Option<SecretString>,
     /// `MAIL_FROM`: whom mail is from.
@@ -80,7 +84,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The variable's name.
-    pub variable: &'static str,
+    pub variable: Cow<'static, str>,
     /// What is wrong with it; never its value.
     pub message: String,
 }
@@ -90,7 +94,8 @@ pub struct Problem {
 #[error("the configuration can't be used:{}", .0.iter().map(|p| format!("\n  {}: {}", p.variable, p.message)).collect::<String>())]
 pub struct ConfigError(pub Vec<Problem>);
 
-/// Every variable that is read, for the check against `.env.example`.
+/// Every variable that is read, for the check against `.env.example`. Of each provider of single sign-on there
+/// are those besides that [`settings::VARIABLES`] lists.
 pub const VARIABLES: &[&str] = &[
     "APP_ENV",
     "DATABASE_URL",
@@ -101,6 +106,7 @@ pub const VARIABLES: &[&str] = &[
     "LISTEN_ADDRESS",
     "FRONTEND_ORIGINS",
     "TRUSTED_PROXIES",
+    "SSO_PROVIDERS",
     "SMTP_URL",
     "MAIL_FROM",
     "MAIL_DIR",
@@ -170,6 +176,7 @@ impl Reader<'_> {
                 .map(|address: std::net::IpAddr| address.to_canonical())
                 .map_err(|_| "holds what is no IP address".to_owned())
         });
+        let sso_providers = self.sso_providers(environment.unwrap_or(Environment::Production));
         let smtp_url = self.optional("SMTP_URL", |text| {
             check_url(text, &["smtps", "smtp"]).map(|()| SecretString::from(text))
         });
@@ -216,6 +223,7 @@ impl Reader<'_> {
             listen_address: listen_address.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
             frontend_origins,
             trusted_proxies,
+            sso_providers,
             smtp_url,
             mail_from: mail_from.unwrap_or_else(|| "crm@localhost".to_owned()),
             mail_dir: mail_dir.map_or_else(|| PathBuf::from(".data/mail"), PathBuf::from),
@@ -226,9 +234,19 @@ impl Reader<'_> {
         })
     }
 
+    fn sso_providers(&mut self, environment: Environment) -> Vec<Settings> {
+        let problems = &mut self.problems;
+        settings::read(self.lookup, environment, &mut |variable, message| {
+            problems.push(Problem {
+                variable: variable.into(),
+                message,
+            });
+        })
+    }
+
     fn problem(&mut self, variable: &'static str, message: impl Into<String>) {
         self.problems.push(Problem {
-            variable,
+            variable: variable.into(),
             message: message.into(),
         });
     }
@@ -331,10 +349,10 @@ mod tests {
         ])
     }
 
-    fn problems(settings: &HashMap<&'static str, String>) -> Vec<&'static str> {
+    fn problems(settings: &HashMap<&'static str, String>) -> Vec<String> {
         match Config::read(|name| settings.get(name).cloned()) {
             Ok(_) => Vec::new(),
-            Err(ConfigError(problems)) => problems.iter().map(|p| p.variable).collect(),
+            Err(ConfigError(problems)) => problems.iter().map(|p| p.variable.to_string()).collect(),
         }
     }
 

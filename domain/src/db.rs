@@ -48,6 +48,7 @@ pub struct Db {
     clock: Clock,
     keyring: Arc<Keyring>,
     public_url: Arc<Url>,
+    sso_issuers: Arc<[String]>,
     statements: Arc<AtomicU64>,
     fairness: Arc<fairness::Fairness>,
 }
@@ -70,6 +71,11 @@ impl Db {
             clock,
             keyring,
             public_url: Arc::new(config.public_url.clone()),
+            sso_issuers: config
+                .sso_providers
+                .iter()
+                .map(|provider| provider.issuer.clone())
+                .collect(),
             statements: Arc::default(),
             fairness: Arc::new(fairness::Fairness::new(config.database_pool)),
         })

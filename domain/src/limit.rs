@@ -63,6 +63,8 @@ buckets! {
     RecoveryCodesPerClient = "recovery-client", 30, 30 per 900_000 ms;
     /// Recovery codes that are tried for one user.
     RecoveryCodesPerUser = "recovery-user", 20, 20 per 3_600_000 ms;
+    /// Sign-ins at providers that one client begins or ends.
+    SsoPerClient = "sso-client", 60, 60 per 300_000 ms;
     /// Access tokens that one client fetches.
     RefreshPerClient = "refresh-client", 300, 5 per 1_000 ms;
     /// Refused sign-ins of one account that its trail keeps.

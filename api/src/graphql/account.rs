@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::identity::account::{self, ProfileChange};
+use domain::identity::methods;
 use domain::identity::scope::Scope;
 use domain::limit::Budget;
 use domain::page::PageRequest;
@@ -17,6 +18,7 @@ use super::reader::Reader;
 use super::scalars::{EmailAddress, TimeZone};
 use super::scope::{Needs, SessionOnly};
 use super::session::{self, Session};
+use super::sign_in::SignInMethods;
 use crate::http::limits::Cost;
 
 /// The person who signed in.
@@ -62,6 +64,13 @@ impl User {
     /// Scope: `profile:read`.
     async fn phone_region(&self) -> Option<&str> {
         self.user.phone_region.as_deref()
+    }
+    /// How they sign in. Only the page `/settings/sign-in` adds to it, where what is added is proved.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn sign_in_methods(&self) -> Result<SignInMethods> {
+        let tx = self.reader.tx().await.map_err(top_level)?;
+        Ok(SignInMethods(methods::list(tx).await.map_err(top_level)?))
     }
     /// When they first signed in.
     /// Scope: `profile:read`.

@@ -16,6 +16,7 @@ pub(crate) mod reader;
 pub(crate) mod scalars;
 pub(crate) mod scope;
 pub(crate) mod session;
+pub(crate) mod sign_in;
 pub(crate) mod tag;
 
 use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};
@@ -42,6 +43,7 @@ pub(crate) struct Mutation(
     session::SessionMutation,
     passkey::PasskeyMutation,
     deletion::DeletionMutation,
+    sign_in::SignInMutation,
 );
 
 /// The schema before anything is added to it.

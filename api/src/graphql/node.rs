@@ -17,6 +17,7 @@ use super::note::Note;
 use super::passkey::Passkey;
 use super::scope::{require, require_session};
 use super::session::Session;
+use super::sign_in::{ExternalIdentity, UserEmail};
 use super::tag::Tag;
 
 /// What a global id is of.
@@ -31,10 +32,12 @@ pub(crate) enum Kind {
     Session,
     AuditEvent,
     Passkey,
+    UserEmail,
+    ExternalIdentity,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::User,
         Self::Contact,
         Self::Company,
@@ -44,6 +47,8 @@ impl Kind {
         Self::Session,
         Self::AuditEvent,
         Self::Passkey,
+        Self::UserEmail,
+        Self::ExternalIdentity,
     ];
 
     fn byte(self) -> u8 {
@@ -57,6 +62,8 @@ impl Kind {
             Self::Session => 7,
             Self::AuditEvent => 8,
             Self::Passkey => 11,
+            Self::UserEmail => 9,
+            Self::ExternalIdentity => 10,
         }
     }
 
@@ -70,6 +77,7 @@ impl Kind {
             Self::Note => Some(Scope::NotesRead),
             Self::Import => Some(Scope::ImportsRead),
             Self::Session | Self::AuditEvent | Self::Passkey => None,
+            Self::UserEmail | Self::ExternalIdentity => None,
         }
     }
 
@@ -119,6 +127,8 @@ pub(crate) enum Node {
     Session(Session),
     AuditEvent(AuditEvent),
     Passkey(Passkey),
+    UserEmail(UserEmail),
+    ExternalIdentity(ExternalIdentity),
 }
 
 #[derive(Default)]
@@ -197,6 +207,13 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
         [] => Vec::new(),
         _ => domain::identity::passkey::list(tx).await.map_err(top_level)?,
     };
+    let methods = match (
+        of(Kind::UserEmail).as_slice(),
+        of(Kind::ExternalIdentity).as_slice(),
+    ) {
+        ([], []) => None,
+        _ => Some(domain::identity::methods::list(tx).await.map_err(top_level)?),
+    };
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;
         Some(match kind {
@@ -213,6 +230,8 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
             Kind::Session => Session(sessions.iter().find(|session| session.id == id)?.clone()).into(),
             Kind::Passkey => Passkey(passkeys.iter().find(|passkey| passkey.id == id)?.clone()).into(),
             Kind::AuditEvent => AuditEvent(events.iter().find(|event| event.id == id)?.clone()).into(),
+            Kind::UserEmail => UserEmail::find(methods.as_ref()?, id)?.into(),
+            Kind::ExternalIdentity => ExternalIdentity::find(methods.as_ref()?, id)?.into(),
         })
     });
     Ok(found.collect())

@@ -12,12 +12,13 @@ use domain::identity::return_to;
 use domain::identity::session as sessions;
 use domain::identity::session::{ClientInfo, End};
 use domain::identity::sign_in::Outcome;
+use domain::identity::sso::Providers;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
 use domain::{Config, Db, Error, Result};
 use url::Url;
 
-use super::{client, pages, passkey, second_factor, session, settings, sign_in};
+use super::{client, pages, passkey, second_factor, session, settings, sign_in, sso};
 
 /// The refresh token's cookie. The prefix keeps other hosts of the domain from planting one.
 pub(super) const SESSION: &str = "__Host-session";
@@ -42,6 +43,8 @@ pub struct Identity {
     pub limits: Limits,
     /// The maker and verifier of access tokens.
     pub tokens: Tokens,
+    /// Where else people may sign in.
+    pub providers: Providers,
     pub(super) public_url: Url,
     pub(super) frontend_origins: Vec<String>,
     pub(super) trusted_proxies: Vec<IpAddr>,
@@ -50,11 +53,12 @@ pub struct Identity {
 impl Identity {
     /// With that configuration.
     #[must_use]
-    pub fn new(config: &Config, db: Db, limits: Limits, tokens: Tokens) -> Self {
+    pub fn new(config: &Config, db: Db, limits: Limits, tokens: Tokens, providers: Providers) -> Self {
         Self {
             db,
             limits,
             tokens,
+            providers,
             public_url: config.public_url.clone(),
             frontend_origins: config.frontend_origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
@@ -66,6 +70,18 @@ impl Identity {
         self.tokens.issuer()
     }
 
+    /// The origins that a form may lead to which begins a sign-in at a provider: theirs, and where a browser goes
+    /// that is signed in there already and so comes back at once.
+    pub(super) fn leads_to(&self) -> Vec<String> {
+        let mut origins = self.providers.origins();
+        if !origins.is_empty() {
+            origins.extend(self.frontend_origins.iter().cloned());
+        }
+        origins.sort();
+        origins.dedup();
+        origins
+    }
+
     /// Where a browser may go after signing in, if that is where it wants to.
     pub(super) fn return_to(&self, text: &str) -> Option<Url> {
         return_to::allowed(text, &self.public_url, &self.frontend_origins)
@@ -75,6 +91,7 @@ impl Identity {
 /// Registers every page and call of the sign-in.
 pub fn configure(config: &mut web::ServiceConfig) {
     sign_in::configure(config);
+    sso::configure(config);
     passkey::configure(config);
     second_factor::configure(config);
     session::configure(config);

@@ -21,5 +21,6 @@ pub mod server;
 mod session;
 mod settings;
 mod sign_in;
+mod sso;
 pub(crate) mod types;
 pub(crate) mod uploads;

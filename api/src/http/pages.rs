@@ -5,6 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_P
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::Error;
+use domain::identity::sso::Choice;
 
 use super::negotiate::{Code, Format, Refusal};
 
@@ -37,6 +38,8 @@ pub(super) struct SignIn<'a> {
     pub(super) problem: Option<&'a str>,
     /// Whether passkeys can be had at our address.
     pub(super) passkeys: bool,
+    /// Where else one may sign in.
+    pub(super) providers: Vec<Choice>,
 }
 
 /// A mail is on its way.

@@ -7,6 +7,7 @@ mod browser_name;
 mod overview;
 mod passkeys;
 mod sessions;
+mod sign_in;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
@@ -22,6 +23,7 @@ use super::pages::{failure, problem};
 /// Registers every page of the settings.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     overview::configure(config);
+    sign_in::configure(config);
     passkeys::configure(config);
     sessions::configure(config);
     activity::configure(config);

@@ -69,8 +69,17 @@ async fn show_form(identity: Data<Identity>, wish: Option<Query<Wish>>) -> HttpR
         again,
         problem: None,
         passkeys: passkey::available(&identity.public_url),
+        providers: identity.providers.choices().collect(),
     };
-    page(StatusCode::OK, &form, &Policy::SCRIPTED)
+    page(StatusCode::OK, &form, &leads_on(&identity.leads_to()))
+}
+
+/// The form leads to the providers as well.
+fn leads_on(origins: &[String]) -> Policy<'_> {
+    Policy {
+        leads_to: origins,
+        ..Policy::SCRIPTED
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,8 +123,13 @@ async fn ask(request: HttpRequest, identity: Data<Identity>, form: Form<Asked>) 
                 again: false,
                 problem: errors.first().map(|error| error.message.as_ref()),
                 passkeys: passkey::available(&identity.public_url),
+                providers: identity.providers.choices().collect(),
             };
-            page(StatusCode::UNPROCESSABLE_ENTITY, &again, &Policy::SCRIPTED)
+            page(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &again,
+                &leads_on(&identity.leads_to()),
+            )
         }
         Err(error) => failure(&error),
     }

@@ -12,6 +12,7 @@ use domain::Db;
 use domain::clock::Clock;
 use domain::identity::account;
 use domain::identity::link;
+use domain::identity::sso::Providers;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
 use domain::testing::{Login, TestDatabase};
@@ -52,7 +53,8 @@ impl Server {
         let limits = Limits::connect(&config, clock.clone()).unwrap();
         let tokens = Tokens::new(&db, &config);
         let guard = Data::new(Guard::new(&config, &db, limits.clone(), tokens.clone()));
-        let state = Data::new(Identity::new(&config, db.clone(), limits, tokens));
+        let providers = Providers::new(&config, clock.clone()).unwrap();
+        let state = Data::new(Identity::new(&config, db.clone(), limits, tokens, providers));
         let envelope = Envelope::new(&config, clock.clone());
         let routes = move |config: &mut web::ServiceConfig| {
             config

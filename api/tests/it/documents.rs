@@ -17,7 +17,12 @@ fn the_example_environment_names_every_variable() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('=').map(|(name, _)| name))
         .collect();
+    let of_a_provider = domain::identity::sso::settings::VARIABLES
+        .iter()
+        .map(|suffix| format!("SSO_EXAMPLE_{suffix}"))
+        .collect::<Vec<_>>();
     let mut expected = domain::config::VARIABLES.to_vec();
+    expected.extend(of_a_provider.iter().map(String::as_str));
     expected.extend(["MIGRATION_DATABASE_URL", "LOGIN_PASSWORD"]);
     let missing: Vec<_> = expected.iter().filter(|name| !named.contains(name)).collect();
     let unknown: Vec<_> = named.iter().filter(|name| !expected.contains(name)).collect();

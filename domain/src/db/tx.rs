@@ -30,6 +30,7 @@ pub struct Tx {
     batch: Uuid,
     now: DateTime<Utc>,
     keyring: Arc<Keyring>,
+    sso_issuers: Arc<[String]>,
     statements: Arc<AtomicU64>,
     /// Given back after the connection, which is dropped first.
     _place: Option<OwnedSemaphorePermit>,
@@ -50,6 +51,7 @@ impl Tx {
             batch,
             now: db.clock.now(),
             keyring: Arc::clone(&db.keyring),
+            sso_issuers: Arc::clone(&db.sso_issuers),
             statements: Arc::clone(&db.statements),
             _place: place,
         }
@@ -102,6 +104,11 @@ impl Tx {
 
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Who can sign somebody in as of now: an identity elsewhere is no way in.
+    pub(crate) fn sso_issuers(&self) -> &[String] {
+        &self.sso_issuers
     }
 
     /// The rows of a statement written here by hand.

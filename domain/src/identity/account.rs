@@ -193,11 +193,7 @@ fn is_region(code: &str) -> bool {
 /// The account of a proven address; made if there is none. Of two that do this for one address at once,
 /// the second finds what the first made.
 pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress, client: &ClientInfo) -> Result<UserRef> {
-    tx.run(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
-        [address.canonical().into()],
-    )
-    .await?;
+    lock(tx, address).await?;
     let found = tx
         .query_one_row(
             "UPDATE user_email SET verified_at = coalesce(verified_at, $2) WHERE canonical = $1 \
@@ -205,13 +201,57 @@ pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress, client: &Cli
             [address.canonical().into(), tx.now().into()],
         )
         .await?;
-    if let Some(row) = found {
-        return Ok(UserRef {
-            owner: row.try_get("", "owner_id")?,
-            user: row.try_get("", "user_id")?,
-        });
+    match found {
+        Some(row) => user_of(&row),
+        None => create(tx, address, client).await,
     }
-    create(tx, address, client).await
+}
+
+/// What is there for an address that somebody else says is proved.
+pub(super) enum Found {
+    /// An account that has proved it too.
+    Account(UserRef),
+    /// None; there is one now.
+    Created(UserRef),
+    /// An account that has not proved it.
+    Unproved,
+}
+
+/// As [`find_or_create`], where the address is not proved to us.
+pub(super) async fn find_or_create_proved(
+    tx: &Tx,
+    address: &EmailAddress,
+    client: &ClientInfo,
+) -> Result<Found> {
+    lock(tx, address).await?;
+    let found = tx
+        .query_one_row(
+            "SELECT owner_id, user_id, verified_at IS NOT NULL AS proved FROM user_email WHERE canonical = $1 FOR SHARE",
+            [address.canonical().into()],
+        )
+        .await?;
+    match found {
+        Some(row) if row.try_get("", "proved")? => Ok(Found::Account(user_of(&row)?)),
+        Some(_) => Ok(Found::Unproved),
+        None => Ok(Found::Created(create(tx, address, client).await?)),
+    }
+}
+
+/// One at a time for an address.
+pub(super) async fn lock(tx: &Tx, address: &EmailAddress) -> Result<()> {
+    tx.run(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
+        [address.canonical().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+fn user_of(row: &sea_orm::QueryResult) -> Result<UserRef> {
+    Ok(UserRef {
+        owner: row.try_get("", "owner_id")?,
+        user: row.try_get("", "user_id")?,
+    })
 }
 
 async fn create(tx: &Tx, address: &EmailAddress, client: &ClientInfo) -> Result<UserRef> {

@@ -37,6 +37,8 @@ pub struct SignInMail {
     pub address: String,
     /// The page with the button. A secret until it is spent.
     pub url: String,
+    /// Whether it adds the address to an account that is there, and signs nobody in.
+    pub adds: bool,
     /// Until when the link is good.
     pub expires_at: DateTime<Utc>,
 }
@@ -51,45 +53,74 @@ pub struct SignInMail {
 pub async fn request_link(
     db: &Db,
     limits: &Limits,
-    address: &str,
+    text: &str,
     browser: &BrowserSecret,
     return_to: &str,
     client: IpAddr,
 ) -> Result<()> {
-    let address = EmailAddress::parse(address)
-        .ok_or_else(|| Error::invalid("email", Code::Invalid, "This is not an e-mail address."))?;
+    mail(db, limits, &address(text)?, browser, return_to, client, None).await
+}
+
+/// Reads an address that a link may be mailed to.
+pub(super) fn address(text: &str) -> Result<EmailAddress> {
     // Equal is judged by a compatible form, but mail goes where the text says: of two spellings that are
     // not the same to every mail server, only the plain one may sign in.
-    if !address.is_plain() {
-        return Err(Error::invalid(
-            "email",
-            Code::Invalid,
-            "This is not an e-mail address.",
-        ));
-    }
-    if !within(limits, &address, client).await? {
+    EmailAddress::parse(text)
+        .filter(EmailAddress::is_plain)
+        .ok_or_else(|| Error::invalid("email", Code::Invalid, "This is not an e-mail address."))
+}
+
+/// As [`request_link`]; the link adds the address to the account `of`, if there is one.
+pub(super) async fn mail(
+    db: &Db,
+    limits: &Limits,
+    address: &EmailAddress,
+    browser: &BrowserSecret,
+    return_to: &str,
+    client: IpAddr,
+    of: Option<UserRef>,
+) -> Result<()> {
+    if !within(limits, address, client).await? {
         tracing::warn!("a sign-in mail was withheld: too many for the address or the client");
         return Ok(());
     }
     let tx = db.begin_auth().await?;
-    lock(&tx, &address).await?;
-    if mails_lately(&tx, &address).await? >= MOST_MAILS {
+    lock(&tx, address).await?;
+    if mails_lately(&tx, address).await? >= MOST_MAILS {
         tracing::warn!("a sign-in mail was withheld: too many for the address");
         return Ok(());
     }
+    // Of its own kind: nobody ends the links of somebody else's sign-in by wanting their address.
     tx.run(
-        "UPDATE sign_in_link SET spent_at = $2 WHERE canonical = $1 AND spent_at IS NULL",
-        [address.canonical().into(), tx.now().into()],
+        "UPDATE sign_in_link SET spent_at = $2 \
+         WHERE canonical = $1 AND spent_at IS NULL AND user_id IS NOT DISTINCT FROM $3",
+        [
+            address.canonical().into(),
+            tx.now().into(),
+            of.map(|of| of.user).into(),
+        ],
     )
     .await?;
+    let id = insert(&tx, address, browser, return_to, of).await?;
+    jobs::enqueue(&tx, &jobs::SendSignInLink { link_id: id }, &id.to_string()).await?;
+    tx.commit().await
+}
+
+async fn insert(
+    tx: &Tx,
+    address: &EmailAddress,
+    browser: &BrowserSecret,
+    return_to: &str,
+    of: Option<UserRef>,
+) -> Result<Uuid> {
     let id = tx.new_id();
     let root = tx.keyring().root();
     let root_key = root.newest().to_owned();
     let token = token_of(root, &root_key, id)?;
     tx.run(
         "INSERT INTO sign_in_link (id, address, canonical, browser_hash, token_hash, root_key, return_to, \
-             created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             created_at, expires_at, owner_id, user_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         [
             id.into(),
             address.as_str().into(),
@@ -100,11 +131,12 @@ pub async fn request_link(
             return_to.into(),
             tx.now().into(),
             (tx.now() + VALID).into(),
+            of.map(|of| of.owner).into(),
+            of.map(|of| of.user).into(),
         ],
     )
     .await?;
-    jobs::enqueue(&tx, &jobs::SendSignInLink { link_id: id }, &id.to_string()).await?;
-    tx.commit().await
+    Ok(id)
 }
 
 async fn within(limits: &Limits, address: &EmailAddress, client: IpAddr) -> Result<bool> {
@@ -149,7 +181,7 @@ pub async fn mail_for(db: &Db, link_id: Uuid) -> Result<Option<SignInMail>> {
     let tx = db.begin_auth().await?;
     let row = tx
         .query_one_row(
-            "SELECT address, root_key, expires_at FROM sign_in_link \
+            "SELECT address, root_key, expires_at, user_id IS NOT NULL AS adds FROM sign_in_link \
              WHERE id = $1 AND spent_at IS NULL AND expires_at > $2",
             [link_id.into(), tx.now().into()],
         )
@@ -157,13 +189,20 @@ pub async fn mail_for(db: &Db, link_id: Uuid) -> Result<Option<SignInMail>> {
     let Some(row) = row else { return Ok(None) };
     let root_key: String = row.try_get("", "root_key")?;
     let token = token_of(tx.keyring().root(), &root_key, link_id)?;
-    let mut url = db.public_url().join("/sign-in/link").map_err(Error::internal)?;
+    let adds: bool = row.try_get("", "adds")?;
+    let path = if adds {
+        "/settings/sign-in/email"
+    } else {
+        "/sign-in/link"
+    };
+    let mut url = db.public_url().join(path).map_err(Error::internal)?;
     url.query_pairs_mut()
         .append_pair("id", &link_id.to_string())
         .append_pair("token", &URL_SAFE_NO_PAD.encode(token.as_slice()));
     Ok(Some(SignInMail {
         address: row.try_get("", "address")?,
         url: url.into(),
+        adds,
         expires_at: row.try_get("", "expires_at")?,
     }))
 }
@@ -193,7 +232,35 @@ pub async fn redeem_link(
         .take(Bucket::LinkAttemptsPerClient, &client_key(client.address), 1)
         .await?;
     let tx = db.begin_auth().await?;
-    let Some(link) = attempt(&tx, id).await? else {
+    let (tx, link) = open(tx, limits, id, token, browser, client, None).await?;
+    let address = EmailAddress::parse(&link.address).ok_or_else(|| Error::internal("a stored address"))?;
+    let user = account::find_or_create(&tx, &address, client).await?;
+    let how = Authentication::by(Method::EmailLink);
+    let outcome = sign_in::complete(&tx, user, how, client, link.browser, &link.return_to).await?;
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+/// A link that has just been spent.
+pub(super) struct Opened<'a> {
+    /// To whom it was mailed.
+    pub(super) address: String,
+    return_to: String,
+    browser: &'a BrowserSecret,
+}
+
+/// Spends a link that signs in, or that adds an address to the account `of`; in its transaction, which is to be
+/// committed. An attempt that fails is counted.
+pub(super) async fn open<'a>(
+    tx: Tx,
+    limits: &Limits,
+    id: Uuid,
+    token: &str,
+    browser: Option<&'a BrowserSecret>,
+    client: &ClientInfo,
+    of: Option<UserRef>,
+) -> Result<(Tx, Opened<'a>)> {
+    let Some(link) = attempt(&tx, id, of).await? else {
         refuse(tx, limits, id, client, "the link was used, replaced or too old").await?;
         return Err(link_invalid());
     };
@@ -219,12 +286,12 @@ pub async fn redeem_link(
     if spent.is_none() {
         return Err(link_invalid());
     }
-    let address = EmailAddress::parse(&link.address).ok_or_else(|| Error::internal("a stored address"))?;
-    let user = account::find_or_create(&tx, &address, client).await?;
-    let how = Authentication::by(Method::EmailLink);
-    let outcome = sign_in::complete(&tx, user, how, client, browser, &link.return_to).await?;
-    tx.commit().await?;
-    Ok(outcome)
+    let opened = Opened {
+        address: link.address,
+        return_to: link.return_to,
+        browser,
+    };
+    Ok((tx, opened))
 }
 
 /// Says so in the log, and in the trail of the account that the link would have opened, if there is one.
@@ -233,7 +300,7 @@ async fn refuse(tx: Tx, limits: &Limits, id: Uuid, client: &ClientInfo, why: &'s
     let account = tx
         .query_one_row(
             "SELECT m.owner_id, m.user_id FROM sign_in_link l JOIN user_email m ON m.canonical = l.canonical \
-             WHERE l.id = $1",
+             WHERE l.id = $1 AND l.user_id IS NULL",
             [id.into()],
         )
         .await?;
@@ -259,13 +326,19 @@ struct Link {
 
 /// Counts an attempt, which holds the link's row until the transaction ends, so that of many at once
 /// one is first.
-async fn attempt(tx: &Tx, id: Uuid) -> Result<Option<Link>> {
+async fn attempt(tx: &Tx, id: Uuid, of: Option<UserRef>) -> Result<Option<Link>> {
     let row = tx
         .query_one_row(
             "UPDATE sign_in_link SET attempts = attempts + 1 \
              WHERE id = $1 AND spent_at IS NULL AND expires_at > $2 AND attempts < $3 \
+               AND user_id IS NOT DISTINCT FROM $4 \
              RETURNING address, token_hash, browser_hash, return_to",
-            [id.into(), tx.now().into(), MOST_ATTEMPTS.into()],
+            [
+                id.into(),
+                tx.now().into(),
+                MOST_ATTEMPTS.into(),
+                of.map(|of| of.user).into(),
+            ],
         )
         .await?;
     row.map(|row| {

@@ -26,7 +26,7 @@ CALL make_own('app_user', 'id');
 GRANT SELECT, UPDATE (passkey_required, deletion_requested_at, delete_after) ON app_user TO crm_account;
 
 CALL make_own('user_email');
-GRANT SELECT, DELETE ON user_email TO crm_account;
+GRANT SELECT, INSERT, DELETE ON user_email TO crm_account;
 
 -- A link that adds an address to an account that is there.
 ALTER TABLE sign_in_link
@@ -35,6 +35,17 @@ ALTER TABLE sign_in_link
     ADD CONSTRAINT sign_in_link_user FOREIGN KEY (owner_id, user_id) REFERENCES app_user (owner_id, id)
         ON DELETE CASCADE DEFERRABLE INITIALLY IMMEDIATE;
 CREATE INDEX sign_in_link_by_user ON sign_in_link (owner_id, user_id) WHERE user_id IS NOT NULL;
+
+-- Ends the open links of an address of the transaction's own user, which is about to go.
+CREATE FUNCTION spend_links_of(email_id uuid, at timestamptz) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+    AS $$
+    UPDATE sign_in_link l SET spent_at = at FROM user_email e
+    WHERE e.owner_id = current_owner() AND e.user_id = current_user_id() AND e.id = email_id
+      AND l.canonical = e.canonical AND l.spent_at IS NULL
+$$;
+GRANT EXECUTE ON FUNCTION spend_links_of(uuid, timestamptz) TO crm_account;
 
 ALTER TABLE session
     DROP CONSTRAINT session_method_check,
@@ -82,7 +93,7 @@ CREATE INDEX external_identity_by_user ON external_identity (owner_id, user_id);
 CALL make_account('external_identity');
 CALL make_own('external_identity');
 GRANT SELECT ON external_identity TO crm_viewer;
-GRANT SELECT, DELETE ON external_identity TO crm_account;
+GRANT SELECT, INSERT, DELETE ON external_identity TO crm_account;
 
 -- A WebAuthn credential.
 CREATE TABLE passkey (

@@ -1,4 +1,4 @@
-//! The mail with a sign-in link.
+//! The mail with a link: one that signs in, or one that adds an address to an account.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -16,6 +16,7 @@ use crate::job::Failure;
 struct Text<'a> {
     url: &'a str,
     until: &'a str,
+    adds: bool,
 }
 
 #[derive(Template)]
@@ -23,6 +24,7 @@ struct Text<'a> {
 struct Html<'a> {
     url: &'a str,
     until: &'a str,
+    adds: bool,
 }
 
 /// The mail for a link; the same for the same link, to the byte.
@@ -37,18 +39,17 @@ pub fn message(config: &Config, link_id: Uuid, mail: &SignInMail) -> Result<Mess
         .map_err(|_| Failure::permanent("mail can't go to this address"))?
         .into();
     let until = mail.expires_at.format("%-d %B %Y, %H:%M UTC").to_string();
-    let (url, until) = (mail.url.as_str(), until.as_str());
-    let text = Text { url, until }.render().map_err(Failure::permanent)?;
-    let html = Html { url, until }.render().map_err(Failure::permanent)?;
-    compose(
-        config,
-        link_id,
-        to,
-        "Your sign-in link",
-        date(link_id, mail),
-        text,
-        html,
-    )
+    let (url, until, adds) = (mail.url.as_str(), until.as_str(), mail.adds);
+    let text = Text { url, until, adds };
+    let html = Html { url, until, adds };
+    let text = text.render().map_err(Failure::permanent)?;
+    let html = html.render().map_err(Failure::permanent)?;
+    let subject = if adds {
+        "Your link to add this address"
+    } else {
+        "Your sign-in link"
+    };
+    compose(config, link_id, to, subject, date(link_id, mail), text, html)
 }
 
 /// When the link was made: its id, a UUIDv7, says so.

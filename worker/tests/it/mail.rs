@@ -20,6 +20,7 @@ fn message(ctx: &Context, link_id: Uuid, address: &str) -> Message {
     let mail = SignInMail {
         address: address.to_owned(),
         url: "https://crm.example.test/login/email?link=1&token=ab<c".to_owned(),
+        adds: false,
         expires_at: DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
     };
     sign_in_link::message(&ctx.config, link_id, &mail).unwrap()
@@ -33,6 +34,28 @@ async fn the_mail_reads_as_agreed_and_is_the_same_each_time() {
     let once = message(&rig.ctx, LINK, "ada@example.test").formatted();
     assert_eq!(once, message(&rig.ctx, LINK, "ada@example.test").formatted());
     insta::assert_snapshot!(String::from_utf8(once).unwrap().replace("\r\n", "\n"));
+}
+
+#[tokio::test]
+async fn the_mail_that_adds_an_address_says_so() {
+    let rig = Rig::with(&[("MAIL_FROM", "Personal CRM <crm@example.test>")]).await;
+    let mail = SignInMail {
+        address: "ada@example.test".to_owned(),
+        url: "https://crm.example.test/settings/sign-in/email?id=1".to_owned(),
+        adds: true,
+        expires_at: DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
+    };
+    let mail = sign_in_link::message(&rig.ctx.config, LINK, &mail).unwrap();
+    let mail = String::from_utf8(mail.formatted()).unwrap().replace("=\r\n", "");
+    assert!(
+        mail.contains("Subject: Your link to add this address\r\n"),
+        "{mail}"
+    );
+    assert!(
+        mail.contains("without this mail the address is not added"),
+        "{mail}"
+    );
+    assert!(!mail.contains("to sign in"), "{mail}");
 }
 
 #[tokio::test]
@@ -60,6 +83,7 @@ async fn an_address_that_is_none_is_refused_for_good_and_not_quoted() {
     let mail = SignInMail {
         address: "ada at example".to_owned(),
         url: "https://crm.example.test/".to_owned(),
+        adds: false,
         expires_at: DateTime::UNIX_EPOCH,
     };
     let refused = sign_in_link::message(&rig.ctx.config, LINK, &mail).err().unwrap();
