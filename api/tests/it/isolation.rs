@@ -159,7 +159,7 @@ fn kind(field: &str, path: &str) -> &'static str {
     let last = path.rsplit('.').next().unwrap().to_lowercase();
     let of = |text: &str| {
         [
-            "note", "tag", "company", "import", "session", "passkey", "user", "contact",
+            "note", "tag", "company", "import", "session", "passkey", "email", "identity", "user", "contact",
         ]
         .into_iter()
         .find(|k| text.contains(k))
@@ -173,7 +173,8 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
     let import = user.import("contacts.csv", csv).await;
     let data = user
         .gql(
-            "{ viewer { id sessions { id } passkeys { id } auditEvents { nodes { id } } } contacts { nodes { id tags { id } affiliations { company { id } } } } }",
+            "{ viewer { id sessions { id } passkeys { id } auditEvents { nodes { id } } signInMethods { emails { id } identities { id } } } \
+             contacts { nodes { id tags { id } affiliations { company { id } } } } }",
             json!({}),
         )
         .await;
@@ -195,6 +196,11 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
         ("import", text(&import["id"])),
         ("session", text(&data["viewer"]["sessions"][0]["id"])),
         ("passkey", text(&data["viewer"]["passkeys"][0]["id"])),
+        ("email", text(&data["viewer"]["signInMethods"]["emails"][0]["id"])),
+        (
+            "identity",
+            text(&data["viewer"]["signInMethods"]["identities"][0]["id"]),
+        ),
         (
             "audit event",
             text(&data["viewer"]["auditEvents"]["nodes"][0]["id"]),
@@ -210,7 +216,8 @@ fn unknown(id: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } passkeys { id name } auditEvents { totalCount } } tags { nodes { id name } } companies { nodes { id name } } \
+const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } passkeys { id name } auditEvents { totalCount } \
+      signInMethods { emails { id } identities { id } } } tags { nodes { id name } } companies { nodes { id name } } \
     imports { nodes { id state counts { total } } } \
     contacts { totalCount nodes { id displayName version updatedAt emails { address } tags { id } \
       notes { nodes { id body version } } } } }";
@@ -222,6 +229,9 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
     for name in ["ada", "bob"] {
         app.give_passkey(name, "Laptop").await;
     }
+    let linked = "INSERT INTO external_identity (owner_id, id, user_id, provider, issuer, subject, created_at) \
+        SELECT owner_id, gen_random_uuid(), id, 'acme', 'https://acme.example', id::text, now() FROM app_user";
+    sqlx::query(linked).execute(&mut app.admin().await).await.unwrap();
     let mine = ids(&ada).await;
     let theirs = ids(&bob).await;
     let before = bob.gql(DUMP, json!({})).await;
@@ -269,6 +279,8 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
         "Query.nodes.ids",
         "Mutation.endSession.input.id",
         "Mutation.removePasskey.input.id",
+        "Mutation.removeEmail.input.id",
+        "Mutation.removeIdentity.input.id",
         "Mutation.tagContact.input.tagId",
         "Query.contacts.filter.tagId",
         "Mutation.createContact.input.affiliations.companyId",

@@ -156,8 +156,11 @@ pub async fn remove_identity(tx: &Tx, id: Uuid) -> Result<()> {
 /// [`Code::LastSignInMethod`].
 pub(crate) async fn keep_one(tx: &Tx) -> Result<()> {
     let user = tx.viewer()?.user();
-    tx.run("SELECT 1 FROM app_user WHERE id = $1 FOR NO KEY UPDATE", [user.into()])
-        .await?;
+    tx.run(
+        "SELECT 1 FROM app_user WHERE id = $1 FOR NO KEY UPDATE",
+        [user.into()],
+    )
+    .await?;
     let row = tx
         .query_one_row(
             "SELECT (SELECT count(*) FROM user_email WHERE user_id = $1 AND verified_at IS NOT NULL) \

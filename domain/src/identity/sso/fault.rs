@@ -40,8 +40,8 @@ impl From<HttpError> for Fault {
 impl From<DiscoveryError<HttpError>> for Fault {
     fn from(error: DiscoveryError<HttpError>) -> Self {
         match error {
-            DiscoveryError::Request(error) => error.into(),
             // Where a configuration can't be used, nothing can be begun.
+            DiscoveryError::Request(error) => Self::Away(error.to_string()),
             DiscoveryError::Validation(_) => Self::Away("its configuration names another issuer".to_owned()),
             DiscoveryError::Parse(_) => Self::Away("its configuration can't be read".to_owned()),
             DiscoveryError::Response(status, ..) => Self::Away(format!("it answered {status}")),
