@@ -11,7 +11,9 @@ use domain::{Error, Result, Viewer};
 use serde::Deserialize;
 
 use super::guard::page_viewer;
-use super::identity::{BROWSER, BROWSER_AGE, Identity, arrive, browser_of, cookie, forms, signing_in, value_of};
+use super::identity::{
+    BROWSER, BROWSER_AGE, Identity, arrive, browser_of, cookie, forms, signing_in, value_of,
+};
 use super::pages::{Policy, failure, page, problem};
 use super::settings::{redirect, refused};
 use super::sign_in::foreign;

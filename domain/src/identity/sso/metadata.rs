@@ -117,8 +117,9 @@ impl Metadata {
         state.count(now);
         // Should the caller not wait to the end, it has failed.
         state.failed_at = Some(now);
-        let document = Document::discover_async(self.issuer.clone(), http).await?;
-        let known = Arc::new(read(&document, now)?);
+        let fetched = Document::discover_async(self.issuer.clone(), http).await;
+        state.failed_at = Some(clock.now());
+        let known = Arc::new(read(&fetched?, now)?);
         let origin = known.authorization.url().origin().ascii_serialization();
         *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some(origin);
         state.failed_at = None;
