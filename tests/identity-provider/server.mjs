@@ -101,7 +101,7 @@ let key = signingKey();
 let current = provider(key);
 
 const form = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Identity provider</title></head><body><main>
+<html lang="en"><head><meta charset="utf-8"><title>Identity provider</title><link rel="icon" href="data:,"></head><body><main>
 <h1>Identity provider</h1>
 <form method="post">
 <p><label>E-mail address <input name="email" type="email"></label></p>
