@@ -10,6 +10,7 @@ use domain::identity::scope::Scope;
 use domain::limit::Budget;
 use domain::page::PageRequest;
 
+use super::api_key::{self, ApiKey};
 use super::audit::{self, AuditEventConnection};
 use super::error::{mutate, payload, reader, top_level};
 use super::node::Kind;
@@ -106,6 +107,13 @@ impl User {
     #[graphql(guard = "SessionOnly")]
     async fn recovery_codes_left(&self) -> Result<u32> {
         Ok(passkey::setting(&self.reader).await?.codes_left)
+    }
+    /// Their API keys, those that are good first, then the newest first; at most 200. One that has ended is shown for
+    /// 90 days.
+    /// For sessions only.
+    #[graphql(guard = "SessionOnly")]
+    async fn api_keys(&self) -> Result<Vec<ApiKey>> {
+        api_key::all(&self.reader).await
     }
     /// What was done with the account, newest first.
     /// For sessions only.

@@ -2,6 +2,7 @@
 //! and wraps what comes back.
 
 pub(crate) mod account;
+pub(crate) mod api_key;
 pub(crate) mod audit;
 pub(crate) mod company;
 pub(crate) mod connection;
@@ -44,6 +45,7 @@ pub(crate) struct Mutation(
     passkey::PasskeyMutation,
     deletion::DeletionMutation,
     sign_in::SignInMutation,
+    api_key::ApiKeyMutation,
 );
 
 /// The schema before anything is added to it.

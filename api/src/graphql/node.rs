@@ -8,6 +8,7 @@ use domain::identity::scope::Scope;
 use uuid::Uuid;
 
 use super::account::User;
+use super::api_key::ApiKey;
 use super::audit::AuditEvent;
 use super::company::Company;
 use super::contact::types::{Contact, ContactPage};
@@ -34,10 +35,11 @@ pub(crate) enum Kind {
     Passkey,
     UserEmail,
     ExternalIdentity,
+    ApiKey,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::User,
         Self::Contact,
         Self::Company,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Passkey,
         Self::UserEmail,
         Self::ExternalIdentity,
+        Self::ApiKey,
     ];
 
     fn byte(self) -> u8 {
@@ -64,6 +67,7 @@ impl Kind {
             Self::Passkey => 11,
             Self::UserEmail => 9,
             Self::ExternalIdentity => 10,
+            Self::ApiKey => 12,
         }
     }
 
@@ -77,7 +81,7 @@ impl Kind {
             Self::Note => Some(Scope::NotesRead),
             Self::Import => Some(Scope::ImportsRead),
             Self::Session | Self::AuditEvent | Self::Passkey => None,
-            Self::UserEmail | Self::ExternalIdentity => None,
+            Self::UserEmail | Self::ExternalIdentity | Self::ApiKey => None,
         }
     }
 
@@ -129,6 +133,7 @@ pub(crate) enum Node {
     Passkey(Passkey),
     UserEmail(UserEmail),
     ExternalIdentity(ExternalIdentity),
+    ApiKey(ApiKey),
 }
 
 #[derive(Default)]
@@ -214,6 +219,9 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
         ([], []) => None,
         _ => Some(domain::identity::methods::list(tx).await.map_err(top_level)?),
     };
+    let keys = domain::identity::api_key::get_many(tx, &of(Kind::ApiKey))
+        .await
+        .map_err(top_level)?;
     let found = decoded.into_iter().map(|decoded| {
         let (kind, id) = decoded?;
         Some(match kind {
@@ -229,6 +237,7 @@ async fn nodes(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
             .into(),
             Kind::Session => Session(sessions.iter().find(|session| session.id == id)?.clone()).into(),
             Kind::Passkey => Passkey(passkeys.iter().find(|passkey| passkey.id == id)?.clone()).into(),
+            Kind::ApiKey => ApiKey(keys.iter().find(|key| key.id == id)?.clone()).into(),
             Kind::AuditEvent => AuditEvent(events.iter().find(|event| event.id == id)?.clone()).into(),
             Kind::UserEmail => UserEmail::find(methods.as_ref()?, id)?.into(),
             Kind::ExternalIdentity => ExternalIdentity::find(methods.as_ref()?, id)?.into(),

@@ -3,6 +3,7 @@
 
 mod account;
 mod activity;
+mod api_keys;
 mod browser_name;
 mod overview;
 mod passkeys;
@@ -26,6 +27,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     sign_in::configure(config);
     passkeys::configure(config);
     sessions::configure(config);
+    api_keys::configure(config);
     activity::configure(config);
     account::configure(config);
 }

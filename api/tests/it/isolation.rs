@@ -15,10 +15,10 @@ use crate::support::{TestApp, User};
 /// What the walk can't cover, one `Type.field` a line. Empty, and to stay so.
 const UNCOVERED: &str = include_str!("uncovered.txt");
 
-struct Schema(BTreeMap<String, TypeDefinition>);
+pub struct Schema(pub BTreeMap<String, TypeDefinition>);
 
 impl Schema {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let document = async_graphql::parser::parse_schema(api::graphql::sdl()).unwrap();
         let types = document
             .definitions
@@ -34,14 +34,14 @@ impl Schema {
         )
     }
 
-    fn fields(&self, name: &str) -> Vec<FieldDefinition> {
+    pub fn fields(&self, name: &str) -> Vec<FieldDefinition> {
         match self.0.get(name).map(|definition| &definition.kind) {
             Some(TypeKind::Object(object)) => object.fields.iter().map(|field| field.node.clone()).collect(),
             _ => Vec::new(),
         }
     }
 
-    fn inputs(&self, name: &str) -> Vec<InputValueDefinition> {
+    pub fn inputs(&self, name: &str) -> Vec<InputValueDefinition> {
         match self.0.get(name).map(|definition| &definition.kind) {
             Some(TypeKind::InputObject(object)) => {
                 object.fields.iter().map(|field| field.node.clone()).collect()
@@ -51,7 +51,7 @@ impl Schema {
     }
 
     /// The paths of all ids in an argument, such as `input.contactId`.
-    fn id_paths(&self, value: &InputValueDefinition, prefix: &str) -> Vec<String> {
+    pub fn id_paths(&self, value: &InputValueDefinition, prefix: &str) -> Vec<String> {
         let path = format!("{prefix}{}", value.name.node);
         let name = named(&value.ty.node);
         if name == "ID" {
@@ -64,7 +64,7 @@ impl Schema {
     }
 
     /// A value of a type: `ids` by path, and of the rest what is required.
-    fn value(
+    pub fn value(
         &self,
         value: &InputValueDefinition,
         prefix: &str,
@@ -109,7 +109,7 @@ impl Schema {
     }
 
     /// Everything of a type that needs no argument, some levels deep.
-    fn selection(&self, name: &str, depth: usize) -> String {
+    pub fn selection(&self, name: &str, depth: usize) -> String {
         let fields = self.fields(name).into_iter().filter_map(|field| {
             if field
                 .arguments
@@ -138,7 +138,7 @@ impl Schema {
         }
     }
 
-    fn is_abstract(&self, name: &str) -> bool {
+    pub fn is_abstract(&self, name: &str) -> bool {
         matches!(
             self.0.get(name).map(|d| &d.kind),
             Some(TypeKind::Interface(_) | TypeKind::Union(_))
@@ -146,7 +146,7 @@ impl Schema {
     }
 }
 
-fn named(ty: &Type) -> String {
+pub fn named(ty: &Type) -> String {
     match &ty.base {
         BaseType::Named(name) => name.to_string(),
         BaseType::List(inner) => named(inner),
@@ -154,12 +154,13 @@ fn named(ty: &Type) -> String {
 }
 
 /// What a path's id is of, by the field's and the argument's names.
-fn kind(field: &str, path: &str) -> &'static str {
+pub fn kind(field: &str, path: &str) -> &'static str {
     let text = format!("{path} {field}").to_lowercase();
     let last = path.rsplit('.').next().unwrap().to_lowercase();
     let of = |text: &str| {
         [
-            "note", "tag", "company", "import", "session", "passkey", "email", "identity", "user", "contact",
+            "note", "tag", "company", "import", "session", "passkey", "apikey", "email", "identity", "user",
+            "contact",
         ]
         .into_iter()
         .find(|k| text.contains(k))
@@ -168,7 +169,7 @@ fn kind(field: &str, path: &str) -> &'static str {
 }
 
 /// One global id of each kind.
-async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
+pub async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
     let csv = "First Name,Labels,E-mail 1 - Value,Organization Name\nEve,Friends,eve@example.test,Acme\n";
     let import = user.import("contacts.csv", csv).await;
     let data = user
@@ -186,8 +187,16 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
             input,
         )
         .await;
+    let input = json!({ "input": { "name": "Zapier", "scopes": ["contacts:read"] } });
+    let key = user
+        .gql(
+            "mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { apiKey { id } } }",
+            input,
+        )
+        .await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     BTreeMap::from([
+        ("apikey", text(&key["createApiKey"]["apiKey"]["id"])),
         ("user", text(&data["viewer"]["id"])),
         ("contact", text(&contact["id"])),
         ("tag", text(&contact["tags"][0]["id"])),
@@ -209,15 +218,16 @@ async fn ids(user: &User<'_>) -> BTreeMap<&'static str, String> {
 }
 
 /// An id of the same kind that nobody has.
-fn unknown(id: &str) -> String {
+pub fn unknown(id: &str) -> String {
     let mut bytes = URL_SAFE_NO_PAD.decode(id).unwrap();
     let end = bytes.len() - 4;
     bytes[end..].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } passkeys { id name } auditEvents { totalCount } \
-      signInMethods { emails { id } identities { id } } } tags { nodes { id name } } companies { nodes { id name } } \
+const DUMP: &str = "{ viewer { id name timeZone deleteAfter sessions { id } passkeys { id name } apiKeys { id revokedAt } \
+      auditEvents { totalCount } signInMethods { emails { id } identities { id } } } \
+    tags { nodes { id name } } companies { nodes { id name } } \
     imports { nodes { id state counts { total } } } \
     contacts { totalCount nodes { id displayName version updatedAt emails { address } tags { id } \
       notes { nodes { id body version } } } } }";
@@ -229,9 +239,7 @@ async fn every_field_answers_anothers_id_like_an_unknown_one() {
     for name in ["ada", "bob"] {
         app.give_passkey(name, "Laptop").await;
     }
-    let linked = "INSERT INTO external_identity (owner_id, id, user_id, provider, issuer, subject, created_at) \
-        SELECT owner_id, gen_random_uuid(), id, 'acme', 'https://acme.example', id::text, now() FROM app_user";
-    sqlx::query(linked).execute(&mut app.admin().await).await.unwrap();
+    app.give_identities().await;
     let mine = ids(&ada).await;
     let theirs = ids(&bob).await;
     let before = bob.gql(DUMP, json!({})).await;

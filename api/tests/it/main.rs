@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod account;
+mod api_key;
 mod away;
 mod browser;
 mod concurrent;

@@ -6,16 +6,19 @@ use uuid::Uuid;
 
 use crate::browser::{Browser, Server, header};
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "/settings",
     "/settings/sessions",
+    "/settings/api-keys",
     "/settings/activity",
     "/settings/account",
 ];
-const FORMS: [&str; 5] = [
+const FORMS: [&str; 7] = [
     "/settings/sessions/end",
     "/settings/sessions/end-others",
     "/settings/sessions/end-all",
+    "/settings/api-keys/create",
+    "/settings/api-keys/revoke",
     "/settings/account/delete",
     "/settings/account/keep",
 ];

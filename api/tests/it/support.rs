@@ -9,6 +9,8 @@ use domain::testing::{Login, TestDatabase};
 use domain::{Config, Db};
 use serde_json::{Value, json};
 
+use crate::sign_in_by_mail::MailDir;
+
 /// A running application with a database of its own.
 pub struct TestApp {
     pub database: TestDatabase,
@@ -18,6 +20,8 @@ pub struct TestApp {
     pub client: reqwest::Client,
     app: App,
     worker: worker::Context,
+    /// Where its mails go, unless a test says so itself.
+    _mail: MailDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -53,7 +57,12 @@ impl TestApp {
         let listening = server::listen("127.0.0.1:0", &envelope, routes, stopped).unwrap();
         let url = format!("http://{}", listening.addresses[0]);
         actix_web::rt::spawn(listening.server);
-        let worker = database.config(Login::Worker, settings);
+        let mail = MailDir::new();
+        let mut worker = settings.to_vec();
+        if !settings.iter().any(|(name, _)| *name == "MAIL_DIR") {
+            worker.push(("MAIL_DIR", mail.path()));
+        }
+        let worker = database.config(Login::Worker, &worker);
         let worker = worker::Context::new(worker, clock.clone()).unwrap();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -67,6 +76,7 @@ impl TestApp {
             client,
             app,
             worker,
+            _mail: mail,
             stop: Some(stop),
         }
     }
@@ -105,6 +115,16 @@ impl TestApp {
         .bind(format!("{user}@example.test"));
         let given = given.execute(&mut self.admin().await).await.unwrap();
         assert_eq!(given.rows_affected(), 1);
+    }
+
+    /// Links an identity at a provider to everybody.
+    pub async fn give_identities(&self) {
+        let linked = "INSERT INTO external_identity (owner_id, id, user_id, provider, issuer, subject, created_at) \
+            SELECT owner_id, gen_random_uuid(), id, 'acme', 'https://acme.example', id::text, now() FROM app_user";
+        sqlx::query(linked)
+            .execute(&mut self.admin().await)
+            .await
+            .unwrap();
     }
 
     /// Runs every job that is due, to its end.
@@ -156,7 +176,15 @@ impl Drop for TestApp {
     }
 }
 
-impl User<'_> {
+impl<'a> User<'a> {
+    /// An integration with a key of theirs.
+    pub async fn key(&self, scopes: &[&str]) -> User<'a> {
+        let input = json!({ "input": { "name": "Zapier", "scopes": scopes } });
+        let create = "mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { secret userErrors { message } } }";
+        let made = self.gql(create, input).await;
+        let token = made["createApiKey"]["secret"].as_str().unwrap().to_owned();
+        User { app: self.app, token }
+    }
     /// The whole answer, errors and all.
     pub async fn answer(&self, query: &str, variables: Value) -> Value {
         let request = self.app.post("/graphql").bearer_auth(&self.token);

@@ -242,6 +242,24 @@ pub async fn list(tx: &Tx) -> Result<Vec<ApiKey>> {
     rows.iter().map(ApiKey::read).collect()
 }
 
+/// Those of the viewer's keys that have these ids.
+///
+/// # Errors
+/// When the database refuses or is gone.
+pub async fn get_many(tx: &Tx, ids: &[Uuid]) -> Result<Vec<ApiKey>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx
+        .query(
+            "SELECT id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_key \
+             WHERE id = ANY($1)",
+            [ids.to_vec().into()],
+        )
+        .await?;
+    rows.iter().map(ApiKey::read).collect()
+}
+
 /// Revokes a key: its next request is refused. Doing so twice is no error.
 ///
 /// # Errors
@@ -284,10 +302,13 @@ pub struct KnownKey {
 #[derive(Clone)]
 pub struct ApiKeys(Arc<Inner>);
 
+/// By the hash of a key: whose it is, and since when that is remembered.
+type Known = HashMap<[u8; 32], (KnownKey, DateTime<Utc>)>;
+
 struct Inner {
     db: Db,
     environment: Environment,
-    known: Mutex<HashMap<[u8; 32], (KnownKey, DateTime<Utc>)>>,
+    known: Mutex<Known>,
 }
 
 impl ApiKeys {
