@@ -17,6 +17,7 @@ mod isolation;
 mod passkey;
 mod passkey_graphql;
 mod provider;
+mod scopes;
 mod session_end;
 mod settings;
 mod sign_in;
