@@ -23,7 +23,9 @@ export default defineConfig({
     viewport: { width: 1280, height: 800 },
     locale: 'en-GB',
     timezoneId: 'UTC',
-    trace: 'retain-on-failure',
+    // Of each step the page as it was, without a film of it, which costs more than the test.
+    trace: { mode: 'retain-on-failure', screenshots: false, snapshots: true, sources: true },
+    screenshot: 'only-on-failure',
     launchOptions: {
       executablePath: E2E_CHROMIUM,
       // No container and no root gives the sandbox what it needs; all that is loaded here is our own.
