@@ -13,6 +13,7 @@ use crate::graphql::scalars::{EmailAddress, TimeZone, Url};
 use crate::graphql::{self, Mutation, Query};
 use crate::http::documents::{CacheSize, Documents, executor};
 use crate::http::gate::Gate;
+use crate::http::graphiql;
 use crate::http::graphql::{Endpoint, HttpLimits, register};
 use crate::http::guard::Guard;
 use crate::http::health::{self, Readiness};
@@ -81,6 +82,14 @@ impl App {
         &self.config
     }
 
+    /// Connects to Redis, whose connection then lives as long as the runtime of the caller. Without Redis
+    /// everything works, so this says no more than a warning.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.limits.ping().await {
+            tracing::warn!(%error, "Redis does not answer yet");
+        }
+    }
+
     /// Registers every route.
     pub fn routes(&self, config: &mut web::ServiceConfig) {
         let limits = self.limits.clone();
@@ -109,6 +118,11 @@ impl App {
             .app_data(web::Data::new(identity))
             .configure(health::routes(Readiness::new(self.db.clone(), ping)))
             .configure(identity::configure)
+            .configure(|config| {
+                if self.config.environment.is_development() {
+                    graphiql::configure(config);
+                }
+            })
             .configure(|config| register(config, "/graphql", Arc::new(endpoint)));
     }
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::crypto::RootKeys;
 use crate::identity::sso::settings::{self, Settings};
+use crate::network::Network;
 
 /// Which of the three environments a process, a database or a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,16 @@ pub struct Config {
     pub listen_address: String,
     /// `FRONTEND_ORIGINS`: the web front ends that may call the API from a browser.
     pub frontend_origins: Vec<String>,
-    /// `TRUSTED_PROXIES`: addresses whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<std::net::IpAddr>,
     /// `SSO_PROVIDERS`, and `SSO_<NAME>_…` of each: where people may sign in besides.
     pub sso_providers: Vec<Settings>,
+    /// `TRUSTED_PROXIES`: addresses and networks whose `X-Forwarded-…` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// `TLS_CERT_FILE` and `TLS_KEY_FILE`: by what the API itself speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// `HTTP_REDIRECT_ADDRESS`: where plain http is led to `PUBLIC_URL`.
+    pub http_redirect_address: Option<String>,
+    /// `SIGNING_KEY_DAYS`: every how many days a new key signs access tokens.
+    pub signing_key_days: u16,
     /// `SMTP_URL`: where mail goes.
     pub smtp_url: Option<SecretString>,
     /// `MAIL_FROM`: whom mail is from.
@@ -78,6 +85,15 @@ pub struct Config {
     pub release: Option<String>,
     /// `LOG`: what is logged, as a `tracing` filter.
     pub log: String,
+}
+
+/// A certificate and its key, in PEM files that may change while they are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// One setting that is wrong.
@@ -107,6 +123,10 @@ pub const VARIABLES: &[&str] = &[
     "FRONTEND_ORIGINS",
     "TRUSTED_PROXIES",
     "SSO_PROVIDERS",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
+    "HTTP_REDIRECT_ADDRESS",
+    "SIGNING_KEY_DAYS",
     "SMTP_URL",
     "MAIL_FROM",
     "MAIL_DIR",
@@ -172,11 +192,22 @@ impl Reader<'_> {
         let public_url = self.parsed("PUBLIC_URL", |text| check_public_url(text, strict));
         let frontend_origins = self.list("FRONTEND_ORIGINS", |text| check_origin(text, strict));
         let trusted_proxies = self.list("TRUSTED_PROXIES", |text| {
-            text.parse()
-                .map(|address: std::net::IpAddr| address.to_canonical())
-                .map_err(|_| "holds what is no IP address".to_owned())
+            Network::parse(text).map_err(|wrong| wrong.to_string())
         });
         let sso_providers = self.sso_providers(environment.unwrap_or(Environment::Production));
+        let tls = self.tls();
+        let signing_key_days = self.optional("SIGNING_KEY_DAYS", |text| match text.parse() {
+            Ok(days @ 1..=365) => Ok(days),
+            _ => Err("must be a number of days from 1 to 365".to_owned()),
+        });
+        let is_https = public_url.as_ref().is_none_or(|url| url.scheme() == "https");
+        if tls.is_some() && !is_https {
+            self.problem("PUBLIC_URL", "must be https with TLS_CERT_FILE");
+        }
+        let http_redirect_address = self.optional("HTTP_REDIRECT_ADDRESS", check_socket);
+        if http_redirect_address.is_some() && !is_https {
+            self.problem("PUBLIC_URL", "must be https with HTTP_REDIRECT_ADDRESS");
+        }
         let smtp_url = self.optional("SMTP_URL", |text| {
             check_url(text, &["smtps", "smtp"]).map(|()| SecretString::from(text))
         });
@@ -193,11 +224,7 @@ impl Reader<'_> {
             Ok(size @ 2..=1000) => Ok(size),
             _ => Err("must be a number from 2 to 1000".to_owned()),
         });
-        let listen_address = self.optional("LISTEN_ADDRESS", |text| {
-            text.parse::<std::net::SocketAddr>()
-                .map(|_| text.to_owned())
-                .map_err(|_| "must be ADDRESS:PORT".to_owned())
-        });
+        let listen_address = self.optional("LISTEN_ADDRESS", check_socket);
         let mail_from = self.optional("MAIL_FROM", |text| {
             if text.contains('@') && !text.contains(['\r', '\n']) {
                 Ok(text.to_owned())
@@ -224,6 +251,9 @@ impl Reader<'_> {
             frontend_origins,
             trusted_proxies,
             sso_providers,
+            tls,
+            http_redirect_address,
+            signing_key_days: signing_key_days.unwrap_or(30),
             smtp_url,
             mail_from: mail_from.unwrap_or_else(|| "crm@localhost".to_owned()),
             mail_dir: mail_dir.map_or_else(|| PathBuf::from(".data/mail"), PathBuf::from),
@@ -242,6 +272,25 @@ impl Reader<'_> {
                 message,
             });
         })
+    }
+
+    /// Both files or neither: one alone is a slip that would serve plain text.
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let path = |text: &str| Ok(PathBuf::from(text));
+        let certificate = self.optional("TLS_CERT_FILE", path);
+        let key = self.optional("TLS_KEY_FILE", path);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (Some(_), None) => {
+                self.problem("TLS_KEY_FILE", "is needed with TLS_CERT_FILE");
+                None
+            }
+            (None, Some(_)) => {
+                self.problem("TLS_CERT_FILE", "is needed with TLS_KEY_FILE");
+                None
+            }
+            (None, None) => None,
+        }
     }
 
     fn problem(&mut self, variable: &'static str, message: impl Into<String>) {
@@ -291,6 +340,12 @@ fn check_url(text: &str, schemes: &[&str]) -> Result<(), String> {
         Ok(_) => Err(format!("must begin with {}://", schemes.join(":// or "))),
         Err(_) => Err("is no URL".to_owned()),
     }
+}
+
+fn check_socket(text: &str) -> Result<String, String> {
+    text.parse::<std::net::SocketAddr>()
+        .map(|_| text.to_owned())
+        .map_err(|_| "must be ADDRESS:PORT".to_owned())
 }
 
 fn check_origin(text: &str, strict: bool) -> Result<String, String> {
@@ -388,10 +443,35 @@ mod tests {
             ("FRONTEND_ORIGINS", "http://app.example.test"),
             ("ROOT_KEYS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("SMTP_URL", ""),
+            ("TLS_CERT_FILE", "/tls/cert.pem"),
+            ("TLS_KEY_FILE", "/tls/key.pem"),
+            ("HTTP_REDIRECT_ADDRESS", "80"),
+            ("TRUSTED_PROXIES", "0.0.0.0/0"),
+            ("SIGNING_KEY_DAYS", "0"),
+            ("SIGNING_KEY_DAYS", "366"),
         ] {
+            let other = match variable {
+                "TLS_CERT_FILE" => "TLS_KEY_FILE",
+                "TLS_KEY_FILE" => "TLS_CERT_FILE",
+                same => same,
+            };
             let mut settings = sound("production");
             settings.insert(variable, value.to_owned());
-            assert_eq!(problems(&settings), [variable], "{variable}={value}");
+            assert_eq!(problems(&settings), [other], "{variable}={value}");
+        }
+    }
+
+    #[test]
+    fn what_is_served_by_tls_is_reached_by_https() {
+        for extra in [
+            &[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")][..],
+            &[("HTTP_REDIRECT_ADDRESS", "127.0.0.1:80")],
+        ] {
+            let mut settings = sound("development");
+            settings.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            assert_eq!(problems(&settings), ["PUBLIC_URL"]);
+            settings.insert("PUBLIC_URL", "https://crm.example.test".to_owned());
+            assert!(problems(&settings).is_empty());
         }
     }
 

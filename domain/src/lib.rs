@@ -13,6 +13,7 @@ pub mod identity;
 pub mod import;
 pub mod jobs;
 pub mod limit;
+pub mod network;
 pub mod note;
 pub mod page;
 pub mod partial_date;

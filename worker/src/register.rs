@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::jobs::{
-    self, DeleteAccount, DeleteDueAccounts, RunImport, SendAccountNotice, SendSignInLink, Sweep,
+    self, DeleteAccount, DeleteDueAccounts, RotateSigningKeys, RunImport, SendAccountNotice, SendSignInLink,
+    Sweep,
 };
 
 use crate::job::Kind;
@@ -25,6 +26,7 @@ pub fn kinds() -> Vec<Kind> {
         // Many short transactions; a time-out only cuts it short, the next attempt goes on.
         Kind::of::<DeleteAccount>().time_out(seconds(30 * 60)),
         Kind::of::<Sweep>().time_out(seconds(10 * 60)),
+        Kind::of::<RotateSigningKeys>(),
     ]
 }
 
@@ -35,6 +37,9 @@ pub const SCHEDULES: &[Schedule] = &[
     }),
     Schedule::new("delete-due-accounts", TimeDelta::hours(1), |tx, key| {
         Box::pin(jobs::enqueue(tx, &DeleteDueAccounts {}, key))
+    }),
+    Schedule::new("rotate-signing-keys", TimeDelta::hours(1), |tx, key| {
+        Box::pin(jobs::enqueue(tx, &RotateSigningKeys {}, key))
     }),
 ];
 

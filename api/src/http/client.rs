@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
 use domain::identity::session::ClientInfo;
+use domain::network::Network;
 
 use super::identity::{DEVICE, DEVICE_LENGTH, value_of};
 
 /// The client's address. `X-Forwarded-For` is read from its right end, where our own proxies write, and
 /// only while those who wrote it are trusted; what stands further left anybody may have made up.
 #[must_use]
-pub fn address(request: &HttpRequest, trusted: &[IpAddr]) -> IpAddr {
+pub fn address(request: &HttpRequest, trusted: &[Network]) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
@@ -20,7 +21,7 @@ pub fn address(request: &HttpRequest, trusted: &[IpAddr]) -> IpAddr {
 
 /// The client, as its session remembers it.
 #[must_use]
-pub fn info(request: &HttpRequest, trusted: &[IpAddr]) -> ClientInfo {
+pub fn info(request: &HttpRequest, trusted: &[Network]) -> ClientInfo {
     let user_agent = request.headers().get(USER_AGENT);
     ClientInfo {
         address: address(request, trusted),
@@ -29,8 +30,8 @@ pub fn info(request: &HttpRequest, trusted: &[IpAddr]) -> ClientInfo {
     }
 }
 
-fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let trusts = |address: &IpAddr| trusted.contains(address);
+fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     let mut said: Vec<&str> = Vec::new();
     for line in headers.get_all("x-forwarded-for") {
@@ -39,7 +40,7 @@ fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAd
             Err(_) => said.push(""),
         }
     }
-    while trusts(&client) {
+    while trusts(client) {
         match said.pop().and_then(parse) {
             Some(next) => client = next,
             None => break,
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, lines: &[&str]) -> String {
-        let trusted = ["10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        let trusted = ["10.0.0.0/30", "2001:db8::1"].map(|text| Network::parse(text).unwrap());
         let mut request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
         for line in lines {
             request = request.append_header(("X-Forwarded-For", *line));
@@ -95,6 +96,10 @@ mod tests {
         assert_eq!(
             client("10.0.0.1", &["6.6.6.6, 198.51.100.1:4711"]),
             "198.51.100.1"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["6.6.6.6, 10.0.0.4, 10.0.0.3, 10.0.0.2"]),
+            "10.0.0.4"
         );
         assert_eq!(client("10.0.0.1", &["[2001:db8::9]:80"]), "2001:db8::9");
         assert_eq!(client("10.0.0.1", &["[2001:db8::9]"]), "2001:db8::9");

@@ -2,7 +2,6 @@
 //! to its time, security headers and CORS, and an answer even to a panic.
 
 use std::future::{Future, Ready, ready};
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +15,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use domain::clock::{Clock, new_id};
+use domain::network::Network;
 use domain::{Config, telemetry};
 use futures::FutureExt;
 use tracing::{Instrument, Span};
@@ -23,6 +23,8 @@ use uuid::Uuid;
 
 use super::cors::{self, Origins};
 use super::headers::Security;
+use super::health;
+use super::https::HttpsOnly;
 
 /// The header that a request's id comes and goes in.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +44,8 @@ pub struct Envelope(Arc<Settings>);
 
 struct Settings {
     clock: Clock,
-    proxies: Vec<IpAddr>,
+    proxies: Vec<Network>,
+    https: HttpsOnly,
     origins: Origins,
     security: Security,
     time: Duration,
@@ -62,6 +65,7 @@ impl Envelope {
         Self(Arc::new(Settings {
             clock,
             proxies: config.trusted_proxies.clone(),
+            https: HttpsOnly::new(config),
             origins: Origins::new(&config.frontend_origins),
             security: Security::new(config.environment),
             time,
@@ -151,6 +155,8 @@ where
         let work = async move {
             let answer = if facts.preflight {
                 Ok(request.into_response(HttpResponse::NoContent().finish()))
+            } else if let Some(elsewhere) = settings.https.instead_of(&request, &facts.id) {
+                Ok(request.into_response(elsewhere))
             } else {
                 answer(&*service, request, &facts).await
             };
@@ -221,7 +227,7 @@ impl Facts {
                 settings.time
             },
             preflight: settings.origins.is_preflight(request),
-            quiet: matches!(request.path(), "/healthz" | "/readyz"),
+            quiet: health::is_health(request.path()),
             cors: settings.origins.answer(request),
         }
     }
@@ -304,9 +310,13 @@ impl Facts {
 
 /// Whether the peer is a proxy of ours, whose word is taken.
 fn trusted(request: &ServiceRequest, settings: &Settings) -> bool {
-    request
-        .peer_addr()
-        .is_some_and(|peer| settings.proxies.contains(&peer.ip().to_canonical()))
+    is_from(request, &settings.proxies)
+}
+
+/// Whether the peer is in one of these networks.
+pub(super) fn is_from(request: &ServiceRequest, networks: &[Network]) -> bool {
+    let within = |peer: std::net::SocketAddr| networks.iter().any(|network| network.contains(peer.ip()));
+    request.peer_addr().is_some_and(within)
 }
 
 fn is_id(text: &str) -> bool {

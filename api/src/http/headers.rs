@@ -56,6 +56,16 @@ impl Security {
                 headers.insert(name.clone(), HeaderValue::from_static(value));
             }
         }
+        // RFC 8259 knows no other encoding, and scanners want it said.
+        if headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value == "application/json")
+        {
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json; charset=utf-8"),
+            );
+        }
         if self.https_only {
             let value = HeaderValue::from_static(HTTPS_ONLY);
             headers.insert(header::STRICT_TRANSPORT_SECURITY, value);

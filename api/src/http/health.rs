@@ -65,6 +65,11 @@ struct Report {
     redis: &'static str,
 }
 
+/// Whether one of the two is asked for.
+pub(super) fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
 /// Adds both, without authentication.
 pub fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {

@@ -1,7 +1,5 @@
 //! Where the pages and calls of the sign-in are found, what they need, and their cookies.
 
-use std::net::IpAddr;
-
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
@@ -15,6 +13,7 @@ use domain::identity::sign_in::Outcome;
 use domain::identity::sso::Providers;
 use domain::identity::token::Tokens;
 use domain::limit::Limits;
+use domain::network::Network;
 use domain::{Config, Db, Error, Result};
 use url::Url;
 
@@ -47,7 +46,7 @@ pub struct Identity {
     pub providers: Providers,
     pub(super) public_url: Url,
     pub(super) frontend_origins: Vec<String>,
-    pub(super) trusted_proxies: Vec<IpAddr>,
+    pub(super) trusted_proxies: Vec<Network>,
 }
 
 impl Identity {

@@ -6,12 +6,14 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
 use super::envelope::Envelope;
+use super::tls::Certificates;
 
 /// How long an idle connection stays open; longer than the minute that load balancers keep theirs, so
 /// that it is never we who close one just as a request comes.
@@ -45,17 +47,39 @@ where
     R: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
+    listen_with(address, None, envelope, routes, stop)
+}
+
+/// The same, with TLS if there are certificates.
+///
+/// # Errors
+/// When the address can't be bound.
+pub fn listen_with<R, S>(
+    address: &str,
+    tls: Option<&Arc<Certificates>>,
+    envelope: &Envelope,
+    routes: R,
+    stop: S,
+) -> io::Result<Listening>
+where
+    R: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
     let envelope = envelope.clone();
     let server = HttpServer::new(move || App::new().wrap(envelope.clone()).configure(routes.clone()))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME)
         .client_disconnect_timeout(CLOSE_TIME)
+        .tls_handshake_timeout(HEAD_TIME)
         .max_connections(CONNECTIONS)
         .backlog(BACKLOG)
         .workers(std::thread::available_parallelism().map_or(2, usize::from))
         .shutdown_timeout(STOP_TIME)
-        .shutdown_signal(stop)
-        .bind(address)?;
+        .shutdown_signal(stop);
+    let server = match tls {
+        Some(certificates) => server.bind_rustls_0_23(address, certificates.server_config())?,
+        None => server.bind(address)?,
+    };
     let addresses = server.addrs();
     Ok(Listening {
         server: server.run(),

@@ -51,7 +51,9 @@ impl Keyring {
         }
     }
 
-    pub(crate) fn environment(&self) -> Environment {
+    /// The environment that every sealed value is bound to.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
         self.environment
     }
 

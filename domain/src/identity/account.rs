@@ -2,20 +2,17 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::{self, Event, Kind};
 use super::session::{self, Authentication, ClientInfo, Method, UserRef};
-use super::token::Tokens;
+use super::token::{DEVELOPMENT_LIFETIME, Tokens};
 use crate::config::Environment;
 use crate::crypto::create_owner_keys;
 use crate::db::{Db, Tx};
 use crate::email_address::EmailAddress;
 use crate::error::{Code, Error, Result, UserError};
-
-/// How long a token from the command line is good: a developer's working day.
-const DEVELOPMENT_LIFETIME: TimeDelta = TimeDelta::hours(12);
 
 /// A user, as they see themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys::{KeySet, SigningKeys};
+use super::keys::{KeySet, SigningKeys, is_key_id};
 use super::session::Subject;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 
 /// How long a token is good.
 pub const LIFETIME: TimeDelta = TimeDelta::minutes(10);
+/// How long a token from the command line is good: a developer's working day.
+pub(super) const DEVELOPMENT_LIFETIME: TimeDelta = TimeDelta::hours(12);
 /// The `aud` of every token.
 pub const AUDIENCE: &str = "personal-crm";
 /// The `typ` of every token (RFC 9068, section 2.1).
@@ -30,6 +32,14 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 const LONGEST: usize = 2048;
 /// How many verified tokens are remembered at most.
 const REMEMBERED: usize = 10_000;
+
+/// How long a token of that environment is good at most.
+pub(super) fn longest_lifetime(environment: Environment) -> TimeDelta {
+    match environment {
+        Environment::Development => DEVELOPMENT_LIFETIME,
+        Environment::Staging | Environment::Production => LIFETIME,
+    }
+}
 
 /// What a verified access token says. Only verifying a token makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +108,7 @@ impl Tokens {
             issuer,
             environment: config.environment,
             clock: db.clock().clone(),
-            keys: SigningKeys::new(db, config),
+            keys: SigningKeys::new(db),
             validation,
             verified: Mutex::default(),
         }))
@@ -124,16 +134,12 @@ impl Tokens {
 
     pub(crate) async fn issue_for(&self, subject: &Subject, lifetime: TimeDelta) -> Result<String> {
         let inner = &self.0;
-        let known = inner.keys.current().await?;
+        let known = inner.keys.latest().await?;
         let now = inner.clock.now();
         let (kid, key) = known
             .signer(now)
             .ok_or_else(|| Error::unavailable("no key signs yet"))?;
-        let header = Header {
-            typ: Some(TYPE.to_owned()),
-            kid: Some(kid.to_owned()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let header = header_of(kid);
         let claims = Claims {
             iss: inner.issuer.clone(),
             aud: AUDIENCE.to_owned(),
@@ -169,15 +175,14 @@ impl Tokens {
             };
         }
         let header = decode_header(token).map_err(|_| Error::Unauthenticated)?;
-        let typed = header
-            .typ
-            .as_deref()
-            .is_some_and(|typ| typ.eq_ignore_ascii_case(TYPE));
-        let (Some(kid), true, None) = (header.kid, typed, header.crit) else {
+        // To the letter what we write, so that nothing else in it can mean anything: another algorithm, a key
+        // of its own or an address to fetch one from, something that must be understood.
+        let kid = header.kid.clone().ok_or(Error::Unauthenticated)?;
+        if header != header_of(&kid) || !is_key_id(&kid) {
             return Err(Error::Unauthenticated);
-        };
-        let known = inner.keys.with(&kid).await?.ok_or(Error::Unauthenticated)?;
-        let key = known.get(&kid).ok_or(Error::Unauthenticated)?;
+        }
+        let known = inner.keys.with(&kid).await?;
+        let key = known.get(&kid, now).ok_or(Error::Unauthenticated)?;
         let claims = decode::<Claims>(token, &key.decoding, &inner.validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
@@ -191,19 +196,29 @@ impl Tokens {
     /// # Errors
     /// When the keys can't be read.
     pub async fn key_set(&self) -> Result<KeySet> {
-        Ok(self.0.keys.current().await?.public())
+        Ok(self.0.keys.current().await?.public(self.0.clock.now()))
+    }
+}
+
+fn header_of(kid: &str) -> Header {
+    Header {
+        typ: Some(TYPE.to_owned()),
+        kid: Some(kid.to_owned()),
+        ..Header::new(Algorithm::EdDSA)
     }
 }
 
 impl Inner {
     fn check(&self, claims: &Claims, now: DateTime<Utc>) -> Option<AccessToken> {
         let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
-        let begins = DateTime::from_timestamp(claims.nbf.max(claims.iat), 0)?;
+        let issued = DateTime::from_timestamp(claims.iat, 0)?;
+        let begins = DateTime::from_timestamp(claims.nbf, 0)?.max(issued);
         let sound = claims.iss == self.issuer
             && claims.aud == AUDIENCE
             && claims.env == self.environment.as_str()
             && begins <= now + LEEWAY
-            && expires_at > now;
+            && expires_at > now
+            && expires_at - issued <= longest_lifetime(self.environment);
         sound.then_some(AccessToken {
             owner: claims.own,
             user: claims.sub,

@@ -51,6 +51,8 @@ jobs! {
     DeleteAccount { owner_id: Uuid } = "delete-account", 50;
     /// Removes what nothing needs any more: files never finished, spent links, ended sessions and jobs.
     Sweep {} = "sweep", 3;
+    /// Makes the next signing key when it is time, and destroys those that nothing needs any more.
+    RotateSigningKeys {} = "rotate-signing-keys", 3;
 }
 
 /// Puts a job into the queue if none with this key is there. Returns whether it was new.

@@ -16,6 +16,7 @@ mod limit;
 mod passkey;
 mod second_factor;
 mod session;
+mod signing_key;
 mod support;
 mod telemetry;
 mod token;

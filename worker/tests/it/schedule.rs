@@ -19,4 +19,5 @@ async fn two_workers_tick_one_job() {
     assert_eq!(tick().await.unwrap(), 0, "and comes once");
     let jobs = usize::try_from(jobs).unwrap() + SCHEDULES.len();
     assert_eq!(worker::drain(&rig.ctx).await, jobs);
+    assert_eq!(rig.count("SELECT count(*) FROM signing_key").await, 1);
 }
