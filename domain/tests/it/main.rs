@@ -8,7 +8,9 @@
 )]
 
 mod api_key;
+mod audit;
 mod contact;
+mod erasure;
 mod identity;
 mod import;
 mod isolation;
