@@ -75,14 +75,3 @@ pub(super) fn redirect(to: &str) -> HttpResponse {
 pub(super) fn shown(at: DateTime<Utc>) -> String {
     at.format("%-d %B %Y, %H:%M UTC").to_string()
 }
-
-/// A way to sign in, or what came after it, as the pages call it.
-pub(super) fn way(method: &str) -> String {
-    match method {
-        "email_link" => "a mailed link".to_owned(),
-        "passkey" => "a passkey".to_owned(),
-        "recovery_code" => "a recovery code".to_owned(),
-        "development" => "a developer's command".to_owned(),
-        provider => provider.to_owned(),
-    }
-}

@@ -27,7 +27,7 @@ pub const OWN: &str = "http://localhost:8080";
 pub const FRONT_END: &str = "http://localhost:3000";
 
 pub struct Server {
-    _database: TestDatabase,
+    pub database: TestDatabase,
     pub db: Db,
     pub clock: Clock,
     pub url: Url,
@@ -71,7 +71,7 @@ impl Server {
         let url = Url::parse(&format!("http://{}", listening.addresses[0])).unwrap();
         actix_web::rt::spawn(listening.server);
         Self {
-            _database: database,
+            database,
             db,
             clock,
             url,

@@ -95,6 +95,25 @@ events! {
     DeletionCancelled = "account.deletion_cancelled", true, "Your account stays";
 }
 
+/// A space for what would begin a line, or turn the order of what is shown: nobody forges a line of the trail
+/// or of a mail by what they call a thing.
+fn plain(c: char) -> char {
+    let turns = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { ' ' } else { c }
+}
+
+/// By what, as its user is told: a way to sign in, what came after it, or the name of a provider.
+#[must_use]
+pub fn way(method: &str) -> &str {
+    match method {
+        "email_link" => "a mailed link",
+        "passkey" => "a passkey",
+        "recovery_code" => "a recovery code",
+        "development" => "a developer's command",
+        provider => provider,
+    }
+}
+
 /// What is written down besides who, when and from where.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -125,10 +144,10 @@ impl Event {
         self
     }
 
-    /// What it was about, as its user calls it; cut at 500 characters.
+    /// What it was about, as its user calls it; made one line, and cut at 500 characters.
     #[must_use]
     pub fn about(mut self, detail: &str) -> Self {
-        self.detail = Some(detail.chars().take(500).collect());
+        self.detail = Some(detail.chars().map(plain).take(500).collect());
         self
     }
 

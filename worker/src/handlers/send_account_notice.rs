@@ -13,9 +13,14 @@ impl Handle for SendAccountNotice {
         let Some(notice) = audit::notice_for(&ctx.db, self.event_id).await? else {
             return Ok(());
         };
-        match account_notice::message(&ctx.config, self.event_id, &notice)? {
-            Some(message) => ctx.mailer.send(&message).await,
-            None => Ok(()),
+        let mut failed = None;
+        for message in account_notice::messages(&ctx.config, self.event_id, &notice)? {
+            // What one mailbox refuses, the others still get. Those who have theirs get the same again.
+            match (ctx.mailer.send(&message).await, &failed) {
+                (Err(Failure::Permanent(_)), Some(Failure::Retry(_))) | (Ok(()), _) => {}
+                (Err(failure), _) => failed = Some(failure),
+            }
         }
+        failed.map_or(Ok(()), Err)
     }
 }

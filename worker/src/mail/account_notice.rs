@@ -2,9 +2,8 @@
 
 use askama::Template;
 use domain::Config;
-use domain::identity::audit::{Kind, Notice};
+use domain::identity::audit::{Kind, Notice, way};
 use lettre::Message;
-use lettre::message::Mailboxes;
 use uuid::Uuid;
 
 use super::compose;
@@ -28,22 +27,12 @@ struct Html<'a> {
     deletion: bool,
 }
 
-/// The mail about an event; the same for the same event, to the byte. None when the user has no address.
+/// The mails about an event, one for each address, since one that was removed need not learn of the others; the
+/// same for the same event, to the byte. An address that mail can't go to has none.
 ///
 /// # Errors
-/// [`Failure::Permanent`] when the address is none that mail can go to.
-pub fn message(config: &Config, event: Uuid, notice: &Notice) -> Result<Option<Message>, Failure> {
-    let mut to = Mailboxes::new();
-    for address in &notice.addresses {
-        // The parser's message would quote the address.
-        let parsed = address
-            .parse()
-            .map_err(|_| Failure::permanent("mail can't go to this address"))?;
-        to.push(parsed);
-    }
-    if notice.addresses.is_empty() {
-        return Ok(None);
-    }
+/// [`Failure::Permanent`] when no mail can be made of it.
+pub fn messages(config: &Config, event: Uuid, notice: &Notice) -> Result<Vec<Message>, Failure> {
     let settings = config.public_url.join("/settings").map_err(Failure::permanent)?;
     let (settings, what, facts) = (settings.as_str(), notice.kind.sentence(), facts(notice));
     let deletion = notice.kind == Kind::DeletionRequested;
@@ -61,7 +50,18 @@ pub fn message(config: &Config, event: Uuid, notice: &Notice) -> Result<Option<M
     };
     let text = text.render().map_err(Failure::permanent)?;
     let html = html.render().map_err(Failure::permanent)?;
-    compose(config, event, to, what, notice.at, text, html).map(Some)
+    let mut messages = Vec::new();
+    for (copy, address) in notice.addresses.iter().enumerate() {
+        match address.parse() {
+            Ok(to) => {
+                let (text, html) = (text.clone(), html.clone());
+                messages.push(compose(config, (event, copy), to, what, notice.at, text, html)?);
+            }
+            // The parser's message would quote the address.
+            Err(_) => tracing::warn!(%event, "mail can't go to an address of this account"),
+        }
+    }
+    Ok(messages)
 }
 
 fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
@@ -70,7 +70,10 @@ fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     let mut facts = vec![("When", date(notice.at))];
     let optional = [
         ("What", notice.detail.clone()),
-        ("How", notice.method.clone()),
+        (
+            "How",
+            notice.method.as_deref().map(|method| way(method).to_owned()),
+        ),
         ("From", notice.address.clone()),
         ("Browser", notice.user_agent.clone()),
         ("Deleted on", notice.delete_after.filter(|_| deletion).map(date)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::{Config, Environment, Error, Result};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Mailboxes, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
 use lettre::transport::smtp::{self, PoolConfig};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -131,11 +131,12 @@ async fn write(directory: &Path, message: &Message) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A mail about a row, in two forms; the same at each attempt, to the byte.
+/// A mail about a row, in two forms; the same at each attempt, to the byte. `copy` tells apart what goes to
+/// several people, who need not know of each other.
 fn compose(
     config: &Config,
-    row: Uuid,
-    to: Mailboxes,
+    (row, copy): (Uuid, usize),
+    to: Mailbox,
     subject: &str,
     date: DateTime<Utc>,
     text: String,
@@ -149,12 +150,10 @@ fn compose(
         .boundary(row.simple().to_string())
         .singlepart(part(ContentType::TEXT_PLAIN, text))
         .singlepart(part(ContentType::TEXT_HTML, html));
-    let id = message_id(row, &from);
-    let mut message = Message::builder().from(from);
-    for mailbox in to {
-        message = message.to(mailbox);
-    }
-    let mut message = message
+    let id = message_id(row, copy, &from);
+    let mut message = Message::builder()
+        .from(from)
+        .to(to)
         .subject(subject)
         .message_id(Some(id))
         .date(date.into())
@@ -177,8 +176,12 @@ fn sender(config: &Config) -> Result<Mailbox> {
 }
 
 /// The `Message-ID` (RFC 5322, 3.6.4) of the mail about a row: the same at each attempt.
-fn message_id(id: Uuid, from: &Mailbox) -> String {
-    format!("<{id}@{}>", from.email.domain())
+fn message_id(id: Uuid, copy: usize, from: &Mailbox) -> String {
+    let domain = from.email.domain();
+    match copy {
+        0 => format!("<{id}@{domain}>"),
+        _ => format!("<{id}.{copy}@{domain}>"),
+    }
 }
 
 #[cfg(test)]

@@ -36,8 +36,7 @@ pub fn message(config: &Config, link_id: Uuid, mail: &SignInMail) -> Result<Mess
     let to = mail
         .address
         .parse::<Mailbox>()
-        .map_err(|_| Failure::permanent("mail can't go to this address"))?
-        .into();
+        .map_err(|_| Failure::permanent("mail can't go to this address"))?;
     let until = mail.expires_at.format("%-d %B %Y, %H:%M UTC").to_string();
     let (url, until, adds) = (mail.url.as_str(), until.as_str(), mail.adds);
     let text = Text { url, until, adds };
@@ -49,7 +48,7 @@ pub fn message(config: &Config, link_id: Uuid, mail: &SignInMail) -> Result<Mess
     } else {
         "Your sign-in link"
     };
-    compose(config, link_id, to, subject, date(link_id, mail), text, html)
+    compose(config, (link_id, 0), to, subject, date(link_id, mail), text, html)
 }
 
 /// When the link was made: its id, a UUIDv7, says so.

@@ -12,7 +12,7 @@ use worker::{Context, Failure};
 
 use crate::support::{Rig, eventually};
 
-fn variable(name: &str) -> String {
+pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
 }
 

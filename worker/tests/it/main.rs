@@ -7,11 +7,13 @@
 )]
 
 mod enqueue;
+mod erasure;
 mod failure;
 mod fetch;
 mod import;
 mod life;
 mod mail;
+mod notice;
 mod process;
 mod schedule;
 mod support;

@@ -80,3 +80,23 @@ async fn a_sweep_that_itself_is_old_goes_with_a_later_one() {
     assert_eq!(worker::drain(&rig.ctx).await, 1);
     assert_eq!(rig.jobs("sweep").await.len(), 1);
 }
+
+#[tokio::test]
+async fn the_trail_is_kept_for_four_hundred_days() {
+    let rig = Rig::new().await;
+    rig.database.user(&rig.ctx.db).await;
+    rig.run(
+        "INSERT INTO audit_event (owner_id, id, user_id, at, kind)
+         SELECT owner_id, gen_random_uuid(), id, now() - n * interval '1 day', 'sign_in.succeeded'
+         FROM app_user, generate_series(398, 402) n",
+    )
+    .await;
+    rig.enqueue(&Sweep {}).await;
+    assert_eq!(worker::drain(&rig.ctx).await, 1);
+    assert_eq!(rig.count("SELECT count(*) FROM audit_event").await, 2);
+    assert_eq!(
+        rig.count("SELECT count(*) FROM audit_event WHERE at < now() - interval '400 days'")
+            .await,
+        0
+    );
+}

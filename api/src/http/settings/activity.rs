@@ -5,14 +5,14 @@ use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use chrono::SecondsFormat;
-use domain::identity::audit::Kind;
+use domain::identity::audit::{Kind, way};
 use domain::identity::trail::{self, AuditEvent};
 use domain::page::PageRequest;
 use domain::{Error, Result};
 use serde::Deserialize;
 
 use super::browser_name::browser_name;
-use super::{redirect, refused, way};
+use super::{redirect, refused};
 use crate::http::guard::page_viewer;
 use crate::http::identity::Identity;
 use crate::http::pages::{Policy, page};

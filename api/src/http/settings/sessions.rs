@@ -5,13 +5,14 @@ use actix_web::web::{Data, Form};
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use domain::db::Freshness;
+use domain::identity::audit::way;
 use domain::identity::own_session::{self, OwnSession};
 use domain::{Error, Result, Tx};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::browser_name::browser_name;
-use super::{poster, redirect, refused, shown, way};
+use super::{poster, redirect, refused, shown};
 use crate::http::guard::page_viewer;
 use crate::http::identity::Identity;
 use crate::http::pages::{Policy, page};
