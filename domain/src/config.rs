@@ -195,19 +195,11 @@ impl Reader<'_> {
             Network::parse(text).map_err(|wrong| wrong.to_string())
         });
         let sso_providers = self.sso_providers(environment.unwrap_or(Environment::Production));
-        let tls = self.tls();
+        let (tls, http_redirect_address) = self.https(public_url.as_ref());
         let signing_key_days = self.optional("SIGNING_KEY_DAYS", |text| match text.parse() {
             Ok(days @ 1..=365) => Ok(days),
             _ => Err("must be a number of days from 1 to 365".to_owned()),
         });
-        let is_https = public_url.as_ref().is_none_or(|url| url.scheme() == "https");
-        if tls.is_some() && !is_https {
-            self.problem("PUBLIC_URL", "must be https with TLS_CERT_FILE");
-        }
-        let http_redirect_address = self.optional("HTTP_REDIRECT_ADDRESS", check_socket);
-        if http_redirect_address.is_some() && !is_https {
-            self.problem("PUBLIC_URL", "must be https with HTTP_REDIRECT_ADDRESS");
-        }
         let smtp_url = self.optional("SMTP_URL", |text| {
             check_url(text, &["smtps", "smtp"]).map(|()| SecretString::from(text))
         });
@@ -272,6 +264,20 @@ impl Reader<'_> {
                 message,
             });
         })
+    }
+
+    /// By what TLS is spoken, and where plain http is redirected. Either way browsers come by https alone.
+    fn https(&mut self, public_url: Option<&Url>) -> (Option<TlsFiles>, Option<String>) {
+        let is_https = public_url.is_none_or(|url| url.scheme() == "https");
+        let tls = self.tls();
+        if tls.is_some() && !is_https {
+            self.problem("PUBLIC_URL", "must be https with TLS_CERT_FILE");
+        }
+        let redirect = self.optional("HTTP_REDIRECT_ADDRESS", check_socket);
+        if redirect.is_some() && !is_https {
+            self.problem("PUBLIC_URL", "must be https with HTTP_REDIRECT_ADDRESS");
+        }
+        (tls, redirect)
     }
 
     /// Both files or neither: one alone is a slip that would serve plain text.
@@ -379,114 +385,4 @@ impl std::fmt::Debug for Config {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn sound(environment: &str) -> HashMap<&'static str, String> {
-        let scheme = if environment == "development" {
-            "http"
-        } else {
-            "https"
-        };
-        HashMap::from([
-            ("APP_ENV", environment.to_owned()),
-            ("DATABASE_URL", "postgres://a:b@localhost/crm".to_owned()),
-            ("REDIS_URL", "redis://localhost".to_owned()),
-            (
-                "ROOT_KEYS",
-                "a:q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=".to_owned(),
-            ),
-            ("PUBLIC_URL", format!("{scheme}://crm.example.test")),
-            ("SMTP_URL", "smtps://mail.example.test".to_owned()),
-            ("MAIL_FROM", "crm@example.test".to_owned()),
-        ])
-    }
-
-    fn problems(settings: &HashMap<&'static str, String>) -> Vec<String> {
-        match Config::read(|name| settings.get(name).cloned()) {
-            Ok(_) => Vec::new(),
-            Err(ConfigError(problems)) => problems.iter().map(|p| p.variable.to_string()).collect(),
-        }
-    }
-
-    #[test]
-    fn sound_settings_pass() {
-        for environment in ["development", "staging", "production"] {
-            assert!(problems(&sound(environment)).is_empty(), "{environment}");
-        }
-    }
-
-    #[test]
-    fn everything_that_is_missing_is_named_at_once() {
-        let names = problems(&HashMap::new());
-        assert_eq!(
-            names,
-            [
-                "APP_ENV",
-                "DATABASE_URL",
-                "REDIS_URL",
-                "ROOT_KEYS",
-                "PUBLIC_URL",
-                "SMTP_URL",
-                "MAIL_FROM"
-            ]
-        );
-    }
-
-    #[test]
-    fn production_is_strict() {
-        for (variable, value) in [
-            ("PUBLIC_URL", "http://crm.example.test"),
-            ("FRONTEND_ORIGINS", "*"),
-            ("FRONTEND_ORIGINS", "http://app.example.test"),
-            ("ROOT_KEYS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-            ("SMTP_URL", ""),
-            ("TLS_CERT_FILE", "/tls/cert.pem"),
-            ("TLS_KEY_FILE", "/tls/key.pem"),
-            ("HTTP_REDIRECT_ADDRESS", "80"),
-            ("TRUSTED_PROXIES", "0.0.0.0/0"),
-            ("SIGNING_KEY_DAYS", "0"),
-            ("SIGNING_KEY_DAYS", "366"),
-        ] {
-            let other = match variable {
-                "TLS_CERT_FILE" => "TLS_KEY_FILE",
-                "TLS_KEY_FILE" => "TLS_CERT_FILE",
-                same => same,
-            };
-            let mut settings = sound("production");
-            settings.insert(variable, value.to_owned());
-            assert_eq!(problems(&settings), [other], "{variable}={value}");
-        }
-    }
-
-    #[test]
-    fn what_is_served_by_tls_is_reached_by_https() {
-        for extra in [
-            &[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")][..],
-            &[("HTTP_REDIRECT_ADDRESS", "127.0.0.1:80")],
-        ] {
-            let mut settings = sound("development");
-            settings.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
-            assert_eq!(problems(&settings), ["PUBLIC_URL"]);
-            settings.insert("PUBLIC_URL", "https://crm.example.test".to_owned());
-            assert!(problems(&settings).is_empty());
-        }
-    }
-
-    #[test]
-    fn a_problem_does_not_show_a_secret() {
-        let mut settings = sound("production");
-        settings.insert("ROOT_KEYS", "a:c2VjcmV0".to_owned());
-        settings.insert("DATABASE_URL", "mysql://u:hunter2@h/d".to_owned());
-        let error = Config::read(|name| settings.get(name).cloned())
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            !error.contains("c2VjcmV0") && !error.contains("hunter2"),
-            "{error}"
-        );
-    }
-}
+mod tests;
