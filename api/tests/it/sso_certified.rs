@@ -10,8 +10,9 @@ use crate::sso::{arrived, begin, browser, who};
 use crate::support::TestApp;
 
 fn issuer() -> String {
-    std::env::var("TEST_OIDC_URL")
-        .unwrap_or_else(|_| panic!("TEST_OIDC_URL is not set: run the tests with `make test`"))
+    #[expect(clippy::disallowed_methods, reason = "tests are told where the servers are")]
+    let url = std::env::var("TEST_OIDC_URL");
+    url.unwrap_or_else(|_| panic!("TEST_OIDC_URL is not set: run the tests with `make test`"))
 }
 
 async fn app() -> TestApp {

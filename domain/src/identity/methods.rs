@@ -142,9 +142,10 @@ pub async fn remove_identity(tx: &Tx, id: Uuid) -> Result<()> {
     keep_one(tx).await?;
     let (provider, email): (String, Option<String>) =
         (row.try_get("", "provider")?, row.try_get("", "email")?);
-    let event = Event::new(audit::Kind::IdentityUnlinked)
-        .by(provider)
-        .about(email.as_deref().unwrap_or_default());
+    let mut event = Event::new(audit::Kind::IdentityUnlinked).by(provider);
+    if let Some(email) = &email {
+        event = event.about(email);
+    }
     audit::record_own(tx, event).await
 }
 

@@ -154,8 +154,10 @@ pub(super) async fn link(
     if insert(&tx, of, provider, identity).await? == 0 {
         return Ok(Err(Refusal::Taken));
     }
-    let about = identity.email.as_ref().map_or("", |email| email.as_str());
-    let event = Event::new(audit::Kind::IdentityLinked).by(provider).about(about);
+    let mut event = Event::new(audit::Kind::IdentityLinked).by(provider);
+    if let Some(email) = &identity.email {
+        event = event.about(email.as_str());
+    }
     audit::record_own(&tx, event).await?;
     tx.commit().await?;
     Ok(Ok(()))
