@@ -56,6 +56,9 @@ async fn an_unproved_address_opens_makes_and_tells_nothing() {
     assert_eq!(app.count("SELECT count(*) FROM external_identity").await, 0);
     assert_eq!(app.count("SELECT count(*) FROM app_user").await, 1);
     assert_eq!(app.count("SELECT count(*) FROM session").await, 1);
+    // Whose address it was said to be can see that somebody came with it.
+    let told = "SELECT count(*) FROM audit_event WHERE kind = 'sign_in.refused' AND method = 'acme'";
+    assert_eq!(app.count(told).await, 2);
 }
 
 #[actix_web::test]

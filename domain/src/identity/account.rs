@@ -204,6 +204,17 @@ pub(crate) async fn find_or_create(tx: &Tx, address: &EmailAddress, client: &Cli
     }
 }
 
+/// The account of an address, proved or not.
+pub(super) async fn find(tx: &Tx, address: &EmailAddress) -> Result<Option<UserRef>> {
+    let row = tx
+        .query_one_row(
+            "SELECT owner_id, user_id FROM user_email WHERE canonical = $1",
+            [address.canonical().into()],
+        )
+        .await?;
+    row.map(|row| user_of(&row)).transpose()
+}
+
 /// What is there for an address that somebody else says is proved.
 pub(super) enum Found {
     /// An account that has proved it too.

@@ -218,7 +218,7 @@ pub async fn present_passkey(
     limits.take(Bucket::PasskeyAttemptsPerClient, &key, 1).await?;
     let tx = db.begin_auth().await?;
     let (of, first) = attempt(&tx, handle, browser).await?;
-    let refusal = match passkey::present(db, &tx, challenge, answer, browser, client).await? {
+    let refusal = match passkey::present(db, limits, &tx, challenge, answer, browser, client).await? {
         Presented::By(holder) if holder.of == of => None,
         Presented::By(_) => Some(Error::invalid(
             "",

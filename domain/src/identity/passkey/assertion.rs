@@ -91,7 +91,7 @@ pub async fn sign_in(
     limits.take(Bucket::PasskeyAttemptsPerClient, &key, 1).await?;
     let browser = browser.ok_or_else(too_late)?;
     let tx = db.begin_auth().await?;
-    let holder = match present(db, &tx, handle, answer, browser, client).await? {
+    let holder = match present(db, limits, &tx, handle, answer, browser, client).await? {
         Presented::By(holder) => holder,
         Presented::Refused(error) => {
             tx.commit().await?;
@@ -108,6 +108,7 @@ pub async fn sign_in(
 /// whether it is backed up) is written back; its row is held until the transaction ends.
 pub(in crate::identity) async fn present(
     db: &Db,
+    limits: &Limits,
     tx: &Tx,
     handle: &Handle,
     answer: Value,
@@ -126,7 +127,9 @@ pub(in crate::identity) async fn present(
     };
     let Asked { state, return_to } = asked.state;
     if let Err(refusal) = known.verify(db, &answer, state)? {
-        return Ok(Presented::Refused(known.report(tx, client, &refusal).await?));
+        return Ok(Presented::Refused(
+            known.report(limits, tx, client, &refusal).await?,
+        ));
     }
     known.write_back(tx).await?;
     Ok(Presented::By(Holder {
@@ -219,7 +222,13 @@ impl Known {
     }
 
     /// Writes a refusal down for its user, and says no more of it than has to be.
-    async fn report(&self, tx: &Tx, client: &ClientInfo, refusal: &Refusal) -> Result<Error> {
+    async fn report(
+        &self,
+        limits: &Limits,
+        tx: &Tx,
+        client: &ClientInfo,
+        refusal: &Refusal,
+    ) -> Result<Error> {
         let (kind, error) = match refusal {
             Refusal::Cloned => (
                 audit::Kind::PasskeyCloned,
@@ -239,7 +248,11 @@ impl Known {
         };
         tracing::warn!(passkey = %self.id, reason, "a passkey was refused");
         let event = Event::new(kind).by(Method::Passkey.as_str()).about(&self.name);
-        audit::record(tx, self.of, Some(client), event).await?;
+        match kind {
+            // Takes the passkey itself, and is told of each time.
+            audit::Kind::PasskeyCloned => audit::record(tx, self.of, Some(client), event).await?,
+            _ => audit::record_refused(tx, limits, self.of, client, event).await?,
+        }
         Ok(error)
     }
 }

@@ -164,7 +164,7 @@ pub async fn finish(
         }
         _ => {
             let return_to = &ended.state.return_to;
-            let outcome = rules::sign_in(db, name, &identity, client, browser, return_to).await?;
+            let outcome = rules::sign_in(db, limits, name, &identity, client, browser, return_to).await?;
             Ok(outcome.map(Finished::Arrived))
         }
     }

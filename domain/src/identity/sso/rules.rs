@@ -11,11 +11,13 @@ use crate::identity::browser::BrowserSecret;
 use crate::identity::methods::MOST;
 use crate::identity::session::{Authentication, ClientInfo, Method, UserRef};
 use crate::identity::sign_in::{self, Outcome};
+use crate::limit::Limits;
 use crate::viewer::Viewer;
 
 /// Signs in whoever the identity is.
 pub(super) async fn sign_in(
     db: &Db,
+    limits: &Limits,
     provider: &str,
     identity: &Identity,
     client: &ClientInfo,
@@ -33,6 +35,8 @@ pub(super) async fn sign_in(
                     provider,
                     "single sign-on refused: an unknown identity without a proved address"
                 );
+                refuse(&tx, limits, provider, identity, client).await?;
+                tx.commit().await?;
                 return Ok(Err(Refusal::Unproven));
             }
         },
@@ -45,6 +49,26 @@ pub(super) async fn sign_in(
     let outcome = sign_in::complete(&tx, of, how, client, browser, return_to).await?;
     tx.commit().await?;
     Ok(Ok(outcome))
+}
+
+/// Tells the account with the identity's address, if there is one, that somebody came with it.
+async fn refuse(
+    tx: &Tx,
+    limits: &Limits,
+    provider: &str,
+    identity: &Identity,
+    client: &ClientInfo,
+) -> Result<()> {
+    let Some(email) = &identity.email else {
+        return Ok(());
+    };
+    if let Some(of) = account::find(tx, email).await? {
+        let event = Event::new(audit::Kind::SignInRefused)
+            .by(provider)
+            .about("an identity that is not linked to this account");
+        audit::record_refused(tx, limits, of, client, event).await?;
+    }
+    Ok(())
 }
 
 /// Of two callbacks of one identity at once, the second finds what the first made.
