@@ -63,7 +63,7 @@ async fn a_key_comes_in_its_makers_name_and_does_what_it_was_made_for() {
         .unwrap();
     assert!(text.starts_with("crm_dev_") && text.starts_with(&key.hint));
     assert_eq!(key.expires_at, key.created_at + LIFETIME);
-    assert_eq!(list(&setting, &ada).await, [key.clone()]);
+    assert_eq!(list(&setting, &ada).await, std::slice::from_ref(&key));
 
     let zapier = by_key(&setting, &text).await.unwrap();
     assert_eq!((zapier.owner(), zapier.user()), (ada.owner(), ada.user()));
