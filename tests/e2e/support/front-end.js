@@ -1,5 +1,5 @@
 // A web front end as the product's users have one, on an origin that the api knows. The same server under
-// its other name, 127.0.0.1, is a site that the api does not know.
+// its other name, 127.0.0.1, is a site that the api does not know. scripts/e2e runs this file; the tests import it.
 import { createServer } from 'node:http';
 
 export const FRONT_END = process.env.E2E_FRONT_END;
@@ -17,12 +17,10 @@ function page(url) {
 <body><main><h1>Front end</h1>${body}</main></body></html>`;
 }
 
-/** Serves it; the result stops it. */
-export async function serveFrontEnd() {
+if (process.argv[1] === import.meta.filename) {
   const server = createServer((request, response) => {
     response.setHeader('content-type', 'text/html; charset=utf-8');
     response.end(page(new URL(request.url, FRONT_END)));
   });
-  await new Promise((resolve) => server.listen(new URL(FRONT_END).port, '127.0.0.1', resolve));
-  return () => server.close();
+  server.listen(new URL(FRONT_END).port, '127.0.0.1');
 }
